@@ -156,7 +156,7 @@ fn ethernet(link: LinkMessage) -> Option<Configuration> {
 }
 
 /// The interface's own address and its network's length.
-pub(crate) fn address(message: &AddressMessage) -> Option<IpNet> {
+fn address(message: &AddressMessage) -> Option<IpNet> {
     let (mut local, mut address) = (None, None);
     for attribute in &message.attributes {
         match attribute {
@@ -169,7 +169,8 @@ pub(crate) fn address(message: &AddressMessage) -> Option<IpNet> {
     IpNet::new(local.or(address)?, message.header.prefix_len).ok()
 }
 
-fn route(message: &RouteMessage) -> Option<(u32, Route)> {
+/// A route that somebody configured, of the main table, with its interface's index.
+pub(crate) fn route(message: &RouteMessage) -> Option<(u32, Route)> {
     let header = &message.header;
     let mut index = None;
     let mut table = u32::from(header.table);
