@@ -16,6 +16,9 @@ use vhost_user_backend::{
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{
+    EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier,
+};
 
 use crate::device::{self, Device, QUEUES, RX, TX};
 
@@ -116,6 +119,11 @@ impl VhostUserBackendMut for Backend {
     fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
         self.memory = memory;
         Ok(())
+    }
+
+    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
+        // Without one, the worker would run for ever, and who ends it wait as long.
+        new_event_consumer_and_notifier(EventFlag::CLOEXEC | EventFlag::NONBLOCK).ok()
     }
 
     fn stop_vring(&mut self, index: u32) -> io::Result<()> {
