@@ -213,12 +213,14 @@ struct server {
 	void (*serve)(int fd);
 };
 
+/* The tests take an answer of the last one for a sign that all are there. */
 static const struct server servers[] = {
-	{ 1000, echo },	  { 1001, sink },	{ 1002, source },     { 1003, source_first },
-	{ 1004, discard }, { 1005, zeros },	{ 1006, deaf },	      { 1007, call_host },
-	{ 1008, flood_host }, { 1009, restart },
+	{ 1001, sink },	   { 1002, source },	 { 1003, source_first }, { 1004, discard },
+	{ 1005, zeros },   { 1006, deaf },	 { 1007, call_host },	 { 1008, flood_host },
+	{ 1009, restart }, { 1000, echo },
 };
 
+/* A socket and what to do with it: a connection, or those that a listener accepts. */
 struct client {
 	int fd;
 	void (*serve)(int fd);
@@ -235,22 +237,15 @@ static void *serve_one(void *argument)
 
 static void *accept_all(void *argument)
 {
-	const struct server *server = argument;
-	struct sockaddr_vm address;
+	struct client *server = argument;
 	pthread_attr_t small;
 	pthread_attr_init(&small);
 	pthread_attr_setstacksize(&small, 32 * 1024);
 	pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
-	int listener = vsock(VMADDR_CID_ANY, server->port, &address);
-	if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0 ||
-	    listen(listener, 2048) < 0) {
-		perror("listen");
-		return NULL;
-	}
 	for (;;) {
 		struct client *client = malloc(sizeof *client);
 		pthread_t thread;
-		client->fd = accept(listener, NULL, NULL);
+		client->fd = accept(server->fd, NULL, NULL);
 		client->serve = server->serve;
 		if (client->fd < 0 ||
 		    pthread_create(&thread, &small, serve_one, client) != 0) {
@@ -263,11 +258,19 @@ static void *accept_all(void *argument)
 
 int main(void)
 {
+	struct sockaddr_vm address;
 	pthread_t thread;
 	struct rlimit many = { 8192, 8192 };
 	setrlimit(RLIMIT_NOFILE, &many);
-	for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
-		pthread_create(&thread, NULL, accept_all, (void *)&servers[i]);
+	for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+		struct client *server = malloc(sizeof *server);
+		server->serve = servers[i].serve;
+		server->fd = vsock(VMADDR_CID_ANY, servers[i].port, &address);
+		if (bind(server->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+		    listen(server->fd, 2048) < 0)
+			perror("listen");
+		pthread_create(&thread, NULL, accept_all, server);
+	}
 	printf("guest ready\n");
 	fflush(stdout);
 	pause();
