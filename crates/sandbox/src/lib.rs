@@ -7,10 +7,19 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod cleanup;
+pub mod container;
+pub mod error;
 pub mod host_files;
 pub mod layout;
+pub mod network;
+pub mod process;
+pub mod programs;
 pub mod rootfs;
+pub mod sandbox;
 pub mod scratch;
 pub mod size;
 pub mod stdio;
+pub mod timings;
+pub mod vm;
 pub mod volumes;

@@ -104,6 +104,19 @@ impl Input {
         Ok(Self { close, pump })
     }
 
+    /// An input that nobody writes to, and that stays open until it is closed.
+    #[must_use]
+    pub fn idle(mut to: OwnedWriteHalf) -> Self {
+        let close = Arc::new(Notify::new());
+        let closing = Arc::clone(&close);
+        let pump = tokio::spawn(async move {
+            closing.notified().await;
+            // An error here means that the guest has closed it already.
+            let _ = to.shutdown().await;
+        });
+        Self { close, pump }
+    }
+
     /// Closes the process's standard input once the guest has what the FIFO still holds.
     pub fn close(&self) {
         self.close.notify_one();
