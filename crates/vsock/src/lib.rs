@@ -26,6 +26,8 @@ pub mod device;
 mod handshake;
 pub mod muxer;
 pub mod packet;
+#[cfg(test)]
+mod test_driver;
 pub mod vhost_user;
 
 pub use device::Device;

@@ -193,7 +193,3 @@ fn drain(backend: &Mutex<Backend>) {
 fn lock(backend: &Mutex<Backend>) -> MutexGuard<'_, Backend> {
     backend.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-#[path = "vhost_user_test.rs"]
-mod tests;
