@@ -9,7 +9,7 @@ use vm_memory::{Bytes, GuestAddress};
 use super::*;
 use crate::muxer::Limits;
 use crate::packet::{Op, Shutdown};
-use crate::test_driver::{BUFFER, CID, Driver, MEMORY, QUEUE, Ring, data, with};
+use crate::test_driver::{CID, Driver, MEMORY, QUEUE, Ring, data, with};
 
 #[test]
 fn the_configuration_space_holds_the_cid_and_ends_there() {

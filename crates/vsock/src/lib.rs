@@ -29,6 +29,7 @@ pub mod packet;
 #[cfg(test)]
 mod test_driver;
 pub mod vhost_user;
+mod vring;
 
 pub use device::Device;
 pub use muxer::{Limits, Muxer};

@@ -255,7 +255,7 @@ fn the_guest_learns_of_room_as_the_host_reads_and_never_sends_more() {
     let (mut sent, mut forwarded, mut alloc, mut received) = (0u32, 0u32, 256 * 1024, 0);
 
     // Until the host's socket and the buffer are full.
-    let mut send = |driver: &mut Driver, sent: &mut u32, forwarded: &mut u32, alloc: &mut u32| {
+    let send = |driver: &mut Driver, sent: &mut u32, forwarded: &mut u32, alloc: &mut u32| {
         while sent.wrapping_sub(*forwarded) + chunk.len() as u32 <= *alloc {
             driver.send(&data(header, &chunk), &chunk);
             *sent += chunk.len() as u32;
