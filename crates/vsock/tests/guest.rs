@@ -194,7 +194,7 @@ fn a_guest_that_reboots_finds_the_device_anew() {
         machine.wait_until_ready();
     }
 
-    let mut echo = machine.connect(1000);
+    let mut echo = machine.wait_until_ready();
     echo.write_all(b"again").unwrap();
     let mut back = [0; 5];
     echo.read_exact(&mut back).unwrap();
@@ -223,8 +223,7 @@ fn a_guest_that_floods_the_host_gets_no_more_than_its_share() {
     // All of the 4096 but the one that asked for it, which then ends.
     assert_eq!(u32::from_le_bytes(got), 4095);
     assert_eq!(flood.read(&mut got).unwrap(), 0);
-    machine.wait_until_ready();
-    let last = machine.connect(1000);
+    let last = machine.wait_until_ready();
     assert!(machine.try_connect(1000).is_none(), "there is no room");
     drop(last);
     machine.wait_until_ready();

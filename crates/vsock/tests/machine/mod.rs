@@ -77,10 +77,13 @@ impl Machine {
         machine
     }
 
-    /// Waits until the guest's servers answer.
-    pub(crate) fn wait_until_ready(&self) {
+    /// Waits until the guest's servers answer, and gives a connection to the echo.
+    pub(crate) fn wait_until_ready(&self) -> UnixStream {
         let start = Instant::now();
-        while self.try_connect(1000).is_none() {
+        loop {
+            if let Some(stream) = self.try_connect(1000) {
+                return stream;
+            }
             assert!(
                 start.elapsed() < PATIENCE,
                 "the guest does not answer; its console:\n{}",
