@@ -26,7 +26,10 @@ pub mod device;
 mod handshake;
 pub mod muxer;
 pub mod packet;
+#[cfg(test)]
+mod test_driver;
 pub mod vhost_user;
+mod vring;
 
 pub use device::Device;
 pub use muxer::{Limits, Muxer};

@@ -241,6 +241,8 @@ impl Muxer {
                         self.handshakes
                             .insert(token, Handshake { stream, deadline });
                         self.set_alarm(deadline);
+                        // Most have said their line by now.
+                        self.on_host(token, false, false);
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

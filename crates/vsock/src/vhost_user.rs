@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost::vhost_user::{Error as VhostError, Listener};
 use vhost_user_backend::{
-    Error as DaemonError, VhostUserBackendMut, VhostUserDaemon, VringMutex, VringT,
+    Error as DaemonError, VhostUserBackendMut, VhostUserDaemon, VringState, VringT,
 };
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
@@ -21,6 +21,7 @@ use vmm_sys_util::event::{
 };
 
 use crate::device::{self, Device, QUEUES, RX, TX};
+use crate::vring::Vring;
 
 /// The largest queue the front-end may set up; QEMU's has 128 entries.
 const MAX_QUEUE_SIZE: usize = 1024;
@@ -53,14 +54,12 @@ struct Backend {
 }
 
 impl Backend {
-    fn turn(&mut self, vrings: &[VringMutex]) -> Result<(), device::Error> {
+    fn turn(&mut self, vrings: &[Vring]) -> Result<(), device::Error> {
         let (Some(rx), Some(tx)) = (vrings.get(RX), vrings.get(TX)) else {
             return Ok(());
         };
         let (mut rx, mut tx) = (rx.get_mut(), tx.get_mut());
-        let runs = |vring: &vhost_user_backend::VringState| {
-            vring.is_enabled() && vring.get_queue().ready()
-        };
+        let runs = |vring: &VringState| vring.is_enabled() && vring.get_queue().ready();
         if !runs(&rx) || !runs(&tx) {
             self.device.poll();
             return Ok(());
@@ -82,7 +81,7 @@ impl Backend {
 
 impl VhostUserBackendMut for Backend {
     type Bitmap = ();
-    type Vring = VringMutex;
+    type Vring = Vring;
 
     fn num_queues(&self) -> usize {
         QUEUES
@@ -137,7 +136,7 @@ impl VhostUserBackendMut for Backend {
         &mut self,
         _event: u16,
         _events: EventSet,
-        vrings: &[VringMutex],
+        vrings: &[Vring],
         _thread: usize,
     ) -> io::Result<()> {
         // An error returned would end the worker and leave the monitor hanging.
@@ -193,7 +192,3 @@ fn drain(backend: &Mutex<Backend>) {
 fn lock(backend: &Mutex<Backend>) -> MutexGuard<'_, Backend> {
     backend.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-#[path = "vhost_user_test.rs"]
-mod tests;

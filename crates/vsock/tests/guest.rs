@@ -1,5 +1,8 @@
 //! The device with the real kernel's driver.
 
+// Clippy allows these in tests, but not in what tests call.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod machine;
 
 use std::io::{Read, Write};
@@ -178,6 +181,60 @@ fn a_guest_that_shuts_down_ends_all_streams_and_the_device() {
     assert_eq!(echo.read(&mut [0]).unwrap(), 0);
     assert!(wait_for(&mut machine.qemu));
     assert!(wait_for(&mut machine.vsock));
+}
+
+#[test]
+#[ignore = "needs a guest kernel: run by cargo xtask test"]
+fn a_guest_that_reboots_finds_the_device_anew() {
+    let machine = Machine::boot_with(&[]);
+    for _ in 0..3 {
+        let mut echo = machine.connect(1000);
+        machine.try_connect(1009);
+        assert_eq!(echo.read(&mut [0]).unwrap(), 0);
+        machine.wait_until_ready();
+    }
+
+    let mut echo = machine.wait_until_ready();
+    echo.write_all(b"again").unwrap();
+    let mut back = [0; 5];
+    echo.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"again");
+}
+
+#[test]
+#[ignore = "needs a guest kernel: run by cargo xtask test"]
+fn a_guest_that_floods_the_host_gets_no_more_than_its_share() {
+    allow_many_descriptors();
+    let machine = Machine::boot();
+    let listener = machine.listen(7);
+    std::thread::spawn(move || {
+        let mut streams = Vec::new();
+        while let Ok((stream, _)) = listener.accept() {
+            streams.push(stream);
+        }
+    });
+
+    let mut flood = machine.connect(1008);
+    flood.write_all(&7u32.to_le_bytes()).unwrap();
+    flood.write_all(&5000u32.to_le_bytes()).unwrap();
+    let mut got = [0; 4];
+    flood.read_exact(&mut got).unwrap();
+
+    // All of the 4096 but the one that asked for it, which then ends.
+    assert_eq!(u32::from_le_bytes(got), 4095);
+    assert_eq!(flood.read(&mut got).unwrap(), 0);
+    let last = machine.wait_until_ready();
+    assert!(machine.try_connect(1000).is_none(), "there is no room");
+    drop(last);
+    machine.wait_until_ready();
+    let resident = machine.memory("RssAnon");
+    assert!(resident < 8 * 1024, "{resident} KiB");
+}
+
+fn allow_many_descriptors() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
 }
 
 fn descriptors(machine: &Machine) -> usize {

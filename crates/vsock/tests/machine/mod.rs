@@ -21,8 +21,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a guest and waits until its servers answer.
+    /// Boots a guest that may not reboot, and waits until its servers answer.
     pub(crate) fn boot() -> Self {
+        Self::boot_with(&["-no-reboot"])
+    }
+
+    /// Boots a guest with these arguments for QEMU beside, and waits until its servers answer.
+    pub(crate) fn boot_with(arguments: &[&str]) -> Self {
         let kernel = std::env::var_os("SKETE_TEST_KERNEL")
             .expect("SKETE_TEST_KERNEL is not set: it names the guest kernel to test with");
         let dir = tempfile::tempdir().expect("a directory");
@@ -50,13 +55,8 @@ impl Machine {
         let console = File::create(dir.path().join("console")).expect("a file");
         let qemu = Command::new("qemu-system-x86_64")
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args([
-                "-monitor",
-                "none",
-                "-no-reboot",
-                "-M",
-                "pc,memory-backend=mem",
-            ])
+            .args(["-monitor", "none", "-M", "pc,memory-backend=mem"])
+            .args(arguments)
             .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "256"])
             .args(["-object", "memory-backend-memfd,id=mem,size=256M,share=on"])
             .arg("-chardev")
@@ -73,16 +73,24 @@ impl Machine {
             .spawn()
             .expect("qemu-system-x86_64");
         let machine = Self { vsock, qemu, dir };
+        machine.wait_until_ready();
+        machine
+    }
+
+    /// Waits until the guest's servers answer, and gives a connection to the echo.
+    pub(crate) fn wait_until_ready(&self) -> UnixStream {
         let start = Instant::now();
-        while machine.try_connect(1000).is_none() {
+        loop {
+            if let Some(stream) = self.try_connect(1000) {
+                return stream;
+            }
             assert!(
                 start.elapsed() < PATIENCE,
                 "the guest does not answer; its console:\n{}",
-                machine.console()
+                self.console()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        machine
     }
 
     /// What the guest has printed.
