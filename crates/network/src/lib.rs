@@ -8,7 +8,9 @@
 #![deny(unsafe_code)]
 
 mod attach;
+mod bridge;
 mod conflist;
+pub mod dns;
 mod filter;
 mod interface;
 pub mod netlink;

@@ -74,6 +74,13 @@ pub fn path(name: &str) -> Result<PathBuf, Error> {
     Ok(Path::new(DIRECTORY).join(name))
 }
 
+/// Whether a namespace is mounted at `path`: a crash can leave a file with none on it.
+pub(crate) fn is_at(path: &Path) -> bool {
+    /// `NSFS_MAGIC`, linux/magic.h.
+    const MAGIC: u64 = 0x6e73_6673;
+    rustix::fs::statfs(path).is_ok_and(|at| at.f_type as u64 == MAGIC)
+}
+
 /// Makes a network namespace called `name` with its loopback interface up, and returns its path.
 /// The calling thread stays in its own.
 ///

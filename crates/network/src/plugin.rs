@@ -16,7 +16,7 @@ use serde_json::Value;
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 /// A plugin that answers more is not listened to.
-const OUTPUT_LIMIT: u64 = 1 << 20;
+pub(crate) const OUTPUT_LIMIT: u64 = 1 << 20;
 
 /// Where plugins find the programs they call (`iptables`); a user's PATH may lack the second
 /// half of it.

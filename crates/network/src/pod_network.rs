@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::conflist::{self, ConfList, NETWORK, PortMapping, Protocol};
-use crate::netns;
 use crate::plugin::{self, Call};
 use crate::rules;
+use crate::{bridge, netlink, netns};
 
 /// How long to wait for another process that works on the same Pod's network.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -36,6 +36,9 @@ pub enum Error {
     /// The configuration.
     #[error("the network is not configured")]
     Configuration(#[source] conflist::Error),
+    /// The built-in network's bridge.
+    #[error("cannot make the bridge {}", conflist::BRIDGE)]
+    Bridge(#[source] netlink::Error),
     /// A plugin.
     #[error("cannot set up the Pod's network")]
     Plugin(#[source] plugin::Error),
@@ -202,16 +205,19 @@ impl PodNetworks {
             self.check_ports(&record.ports)?;
             self.store(id, &record)?;
         }
-        let netns = netns::create(&netns_name(id)).map_err(Error::Namespace)?;
+        let netns = match netns::create(&netns_name(id)) {
+            Err(error @ netns::Error::Exists(_)) => {
+                // It is another's, and must not be removed with what is ours.
+                remove_file(&self.record(id))?;
+                return Err(Error::Namespace(error));
+            }
+            other => other.map_err(Error::Namespace)?,
+        };
         let Some(configuration) = record.configuration.clone() else {
             return Ok(PodNetwork {
                 netns,
                 ..PodNetwork::default()
             });
-        };
-        let pending = match configuration.built_in {
-            true => Some(rules::begin().map_err(Error::Plugin)?),
-            false => None,
         };
         let call = Call {
             command: "ADD",
@@ -219,13 +225,7 @@ impl PodNetworks {
             netns: Some(&netns),
             directories: &self.plugins,
         };
-        let added = self.add(call, &configuration, &mut record, lock);
-        // Waited for in any case: the process must not be left behind.
-        let rules = pending
-            .map_or(Ok(()), rules::Pending::finish)
-            .map_err(Error::Plugin);
-        added?;
-        rules?;
+        self.add(call, &configuration, &mut record, lock)?;
         let result = record.result.unwrap_or_default();
         let result: CniResult = serde_json::from_value(result).map_err(Error::Result)?;
         let addresses = result.ips.into_iter().map(|ip| ip.address).collect();
@@ -264,22 +264,22 @@ impl PodNetworks {
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         let lock = self.lock(id)?;
         let record = self.load(id)?;
-        let name = netns_name(id);
-        if let Some(record) = &record
-            && let Some(configuration) = &record.configuration
-        {
-            let netns = netns::path(&name).map_err(Error::Namespace)?;
-            let netns = netns.exists().then_some(netns.as_path());
-            let call = Call {
-                command: "DEL",
-                id,
-                netns,
-                directories: &self.plugins,
-            };
-            self.undo(call, configuration, record, &lock)?;
+        if let Some(record) = &record {
+            let name = netns_name(id);
+            if let Some(configuration) = &record.configuration {
+                let netns = netns::path(&name).map_err(Error::Namespace)?;
+                let netns = netns::is_at(&netns).then_some(netns.as_path());
+                let call = Call {
+                    command: "DEL",
+                    id,
+                    netns,
+                    directories: &self.plugins,
+                };
+                self.undo(call, configuration, record, &lock)?;
+            }
+            netns::delete(&name).map_err(Error::Namespace)?;
         }
         self.free_leases(id)?;
-        netns::delete(&name).map_err(Error::Namespace)?;
         remove_file(&self.record(id))?;
         // Last, so that who waits for it sees all of it gone.
         remove_file(&self.lock_path(id))
@@ -334,12 +334,22 @@ impl PodNetworks {
         Ok(dead.map(|id| (id.clone(), self.remove(&id))).collect())
     }
 
+    /// The user's configuration, or ours, for which the host is made ready: what all its Pods
+    /// share, and stays.
     fn configuration(&self, ports: bool) -> Result<ConfList, Error> {
         let user = ConfList::load(&self.configuration).map_err(Error::Configuration)?;
         match user {
             Some(list) if ports && !list.publishes() => Err(Error::NoPortMappings),
             Some(list) => Ok(list),
-            None => ConfList::built_in(&self.leases(), ports).map_err(Error::Configuration),
+            None => {
+                bridge::ensure().map_err(Error::Bridge)?;
+                let firewall = rules::apply().map_err(Error::Plugin)?;
+                if firewall && ports {
+                    rules::accept_published().map_err(Error::Plugin)?;
+                }
+                let list = ConfList::built_in(&self.leases(), ports, firewall);
+                list.map_err(Error::Configuration)
+            }
         }
     }
 
