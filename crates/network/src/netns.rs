@@ -186,6 +186,14 @@ pub(crate) fn inside_of<T: Send>(
     })?
 }
 
+/// Runs `work` on a thread of its own in a new network namespace, which goes with it.
+pub(crate) fn inside_new<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    in_thread(|| {
+        sys::unshare_network()?;
+        Ok(work())
+    })?
+}
+
 fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()

@@ -152,8 +152,8 @@ pub(crate) fn call(
 /// A plugin's name comes from a file that may be somebody's: it is a file's name, no path.
 fn find(name: &str, directories: &[PathBuf]) -> Result<PathBuf, Error> {
     let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    let found = directories.iter().map(|directory| directory.join(name));
-    let found = found.filter(|path| plain && path.is_file()).next();
+    let mut found = directories.iter().map(|directory| directory.join(name));
+    let found = found.find(|path| plain && path.is_file());
     found.ok_or_else(|| Error::Missing {
         name: name.into(),
         searched: directories.to_vec(),

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::conflist::{self, ConfList, NETWORK, PortMapping, Protocol};
 use crate::plugin::{self, Call};
 use crate::rules;
-use crate::{bridge, netlink, netns};
+use crate::{bridge, netns};
 
 /// How long to wait for another process that works on the same Pod's network.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub enum Error {
     Configuration(#[source] conflist::Error),
     /// The built-in network's bridge.
     #[error("cannot make the bridge {}", conflist::BRIDGE)]
-    Bridge(#[source] netlink::Error),
+    Bridge(#[source] bridge::Error),
     /// A plugin.
     #[error("cannot set up the Pod's network")]
     Plugin(#[source] plugin::Error),
@@ -64,7 +64,7 @@ pub enum Error {
     #[error("Pod {0} has a network already")]
     Exists(String),
     /// Another process works on it, for too long.
-    #[error("another process has been working on the network of Pod {0} for a minute")]
+    #[error("others have kept the network of Pod {0} locked for a minute")]
     Busy(String),
     /// A Pod's id that cannot be a file's name.
     #[error("{0:?} cannot be a Pod's id: letters, digits, '-', '_' and '.' are allowed")]
@@ -121,6 +121,15 @@ struct CniResult {
 #[derive(Deserialize)]
 struct CniIp {
     address: IpNet,
+}
+
+/// A Pod whose network was found without its Pod.
+#[derive(Debug)]
+pub struct Swept {
+    /// The Pod.
+    pub id: String,
+    /// Whether its network is gone now.
+    pub removed: Result<(), Error>,
 }
 
 /// Which network a Pod gets.
@@ -201,7 +210,7 @@ impl PodNetworks {
         };
         {
             // Which ports are whose must not change between the look and the record.
-            let _all = lock_file(&self.state.join("ports.lock"))?.ok_or(Error::Busy(id.into()))?;
+            let _all = self.lock_all("ports", id)?;
             self.check_ports(&record.ports)?;
             self.store(id, &record)?;
         }
@@ -247,6 +256,11 @@ impl PodNetworks {
             if let Some(previous) = &record.result {
                 plugin.insert("prevResult".into(), previous.clone());
             }
+            // Two of these at once that both miss their common chain fail.
+            let _alone = match name.as_str() {
+                "portmap" | "firewall" => Some(self.lock_all("iptables", call.id)?),
+                _ => None,
+            };
             let result = plugin::call(call, &name, &json!(plugin), lock).map_err(Error::Plugin)?;
             record.result = Some(result);
             // The next plugin's rules are found again by the addresses in here.
@@ -321,17 +335,19 @@ impl PodNetworks {
         Ok(ids.into_iter().collect())
     }
 
-    /// Removes the networks of the Pods that are not `alive`, and returns those with the error
-    /// of each that could not be.
+    /// Removes the networks of the Pods that are not `alive`. A Pod must be known to be alive
+    /// before its network is created.
     ///
     /// # Errors
     /// If the records cannot be read.
-    pub fn sweep(
-        &self,
-        alive: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+    pub fn sweep(&self, alive: impl Fn(&str) -> bool) -> Result<Vec<Swept>, Error> {
         let dead = self.list()?.into_iter().filter(|id| !alive(id));
-        Ok(dead.map(|id| (id.clone(), self.remove(&id))).collect())
+        Ok(dead
+            .map(|id| Swept {
+                removed: self.remove(&id),
+                id,
+            })
+            .collect())
     }
 
     /// The user's configuration, or ours, for which the host is made ready: what all its Pods
@@ -471,6 +487,11 @@ impl PodNetworks {
         fs::write(&new, bytes)
             .and_then(|()| fs::rename(&new, &path))
             .map_err(failed)
+    }
+
+    /// Locks `what` all Pods share, for the Pod `id`.
+    fn lock_all(&self, what: &str, id: &str) -> Result<File, Error> {
+        lock_file(&self.state.join(format!("{what}.lock")))?.ok_or(Error::Busy(id.into()))
     }
 
     /// Locks what belongs to `id`.

@@ -311,6 +311,8 @@ fn a_namespace_that_has_vanished_leaves_nothing_either() {
 #[test]
 fn a_pod_whose_interface_has_been_attached_to_leaves_nothing() {
     let machine = Machine::walled();
+    let _outside = outside(&machine);
+    machine.host.run("ip link set up0 mtu 1400");
     let pod = machine
         .create("vm", &published(8080, Protocol::Tcp, None))
         .unwrap();
@@ -319,7 +321,7 @@ fn a_pod_whose_interface_has_been_attached_to_leaves_nothing() {
     let [eth0] = &attachment.interfaces[..] else {
         panic!("{attachment:?}")
     };
-    assert_eq!(eth0.addresses.len(), 2);
+    assert_eq!((eth0.addresses.len(), eth0.mtu), (2, 1400));
     assert!(
         eth0.routes
             .iter()
@@ -537,8 +539,8 @@ fn whatever_moment_it_is_killed_at_a_sweep_leaves_nothing() {
         let alive = |_: &str| false;
         let swept = netns::inside(&machine.host.path, || machine.networks.sweep(alive)).unwrap();
 
-        for (id, result) in swept.unwrap() {
-            result.unwrap_or_else(|error| panic!("{id}: {error:?} at {moment:?}"));
+        for Swept { id, removed } in swept.unwrap() {
+            removed.unwrap_or_else(|error| panic!("{id}: {error:?} at {moment:?}"));
         }
         machine.assert_nothing_left("killed", &[]);
         let rules = machine.rules();
