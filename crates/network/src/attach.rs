@@ -31,6 +31,9 @@ use crate::{filter, netns, sys, tc};
 /// Taps are called this and the index of the interface that they stand behind.
 const TAP: &str = "sktap";
 
+/// What stands in for an interface in [`probe`].
+const PROBE: &str = "skprobe";
+
 /// What can go wrong in attaching to a network namespace.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -173,6 +176,37 @@ pub fn detach(netns: &Path, state: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether this kernel can do what [`attach`] does, found out by doing it in a namespace that is
+/// gone afterwards.
+///
+/// # Errors
+/// What it cannot do. A stock kernel does it with the modules tun, sch_ingress, cls_bpf and
+/// act_mirred, which it loads by itself.
+pub fn probe() -> Result<(), Error> {
+    netns::inside_new(|| {
+        let tap_failed = |source| Error::Tap {
+            interface: PROBE.into(),
+            source,
+        };
+        // A tap stands in for the interface, another one behind it.
+        let _interface = sys::open_tap(PROBE).map_err(|source| tap_error(PROBE, PROBE, source))?;
+        let interface = Configuration {
+            index: index_of(PROBE).map_err(tap_failed)?,
+            name: PROBE.into(),
+            mac: Mac([0x02, 0, 0, 0, 0, 1]),
+            mtu: 1500,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        };
+        let mut netlink = Netlink::open().map_err(|source| Error::Read {
+            netns: "/proc/thread-self/ns/net".into(),
+            source,
+        })?;
+        stand_behind(&mut netlink, interface).map(drop)
+    })
+    .map_err(|source| entering(Path::new("/proc/thread-self/ns/net"), source))?
+}
+
 fn open(netns: &Path) -> Result<(File, u64), Error> {
     let file = File::open(netns).and_then(|file| {
         let id = file.metadata()?.ino();
@@ -247,28 +281,13 @@ fn stand_behind(netlink: &mut Netlink, interface: Configuration) -> Result<Inter
             source,
         }
     };
-    let tap_failed = |source| Error::Tap {
-        interface: name.clone(),
-        source,
-    };
 
     let tap_name = format!("{TAP}{index}");
-    let tap = sys::open_tap(&tap_name).map_err(|source| match Errno::from_io_error(&source) {
-        Some(Errno::BUSY) => Error::Held {
-            tap: tap_name.clone(),
-            interface: name.clone(),
-        },
-        Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Error::NoDriver,
-        _ => tap_failed(source),
+    let tap = sys::open_tap(&tap_name).map_err(|source| tap_error(&tap_name, &name, source))?;
+    let tap_index = index_of(&tap_name).map_err(|source| Error::Tap {
+        interface: name.clone(),
+        source,
     })?;
-    let socket = rustix::net::socket(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::DGRAM,
-        None,
-    )
-    .map_err(|errno| tap_failed(errno.into()))?;
-    let tap_index = rustix::net::netdevice::name_to_index(&socket, &tap_name)
-        .map_err(|errno| tap_failed(errno.into()))?;
 
     let mut v4 = Vec::new();
     let mut v6 = Vec::new();
@@ -322,6 +341,25 @@ fn stand_behind(netlink: &mut Netlink, interface: Configuration) -> Result<Inter
         tap_name,
         tap,
     })
+}
+
+fn tap_error(tap: &str, interface: &str, source: io::Error) -> Error {
+    let interface = interface.to_owned();
+    match Errno::from_io_error(&source) {
+        Some(Errno::BUSY) => Error::Held {
+            tap: tap.to_owned(),
+            interface,
+        },
+        Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => Error::NoDriver,
+        _ => Error::Tap { interface, source },
+    }
+}
+
+/// The index of an interface in the namespace of the calling thread.
+fn index_of(interface: &str) -> io::Result<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(&socket, interface)?)
 }
 
 fn give_back(netns: &Path, saved: &Saved) -> Result<(), Error> {

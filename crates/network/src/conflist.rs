@@ -105,9 +105,6 @@ pub(crate) struct ConfList {
     cni_version: String,
     name: String,
     plugins: Vec<Map<String, Value>>,
-    /// Not a user's: with the rules of `rules.rs`.
-    #[serde(default)]
-    pub(crate) built_in: bool,
 }
 
 impl ConfList {
@@ -135,22 +132,22 @@ impl ConfList {
             return Ok(None);
         };
         let bytes = fs::read(&path).map_err(read_failed(&path))?;
-        let mut list: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
+        let list: Self = serde_json::from_slice(&bytes).map_err(|source| Error::Parse {
             path: path.clone(),
             source,
         })?;
         if list.plugins.is_empty() {
             return Err(Error::Empty { path });
         }
-        list.built_in = false;
         Ok(Some(list))
     }
 
     /// Ours: a bridge with addresses of both families, published ports, and a way through the
     /// host's firewall. Masquerading and the metadata addresses are `rules.rs`' part.
     ///
-    /// `leases` is where host-local keeps which address is whose.
-    pub(crate) fn built_in(leases: &Path, ports: bool) -> Result<Self, Error> {
+    /// `leases` is where host-local keeps which address is whose; `ports` and `firewall` say
+    /// whether the plugins for these are needed: each call of them starts dozens of processes.
+    pub(crate) fn built_in(leases: &Path, ports: bool, firewall: bool) -> Result<Self, Error> {
         let mut ranges = vec![json!([{ "subnet": SUBNET_V4 }])];
         let mut routes = vec![json!({ "dst": "0.0.0.0/0" })];
         if Path::new("/proc/sys/net/ipv6").exists() {
@@ -174,7 +171,9 @@ impl ConfList {
         if ports {
             plugins.push(json!({ "type": "portmap", "capabilities": { "portMappings": true } }));
         }
-        plugins.push(json!({ "type": "firewall" }));
+        if firewall {
+            plugins.push(json!({ "type": "firewall" }));
+        }
         let objects = plugins.into_iter().filter_map(|plugin| match plugin {
             Value::Object(object) => Some(object),
             _ => None,
@@ -183,7 +182,6 @@ impl ConfList {
             cni_version: "1.0.0".into(),
             name: NETWORK.into(),
             plugins: objects.collect(),
-            built_in: true,
         })
     }
 

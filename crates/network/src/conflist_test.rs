@@ -50,7 +50,7 @@ fn a_list_that_is_none_is_named() {
 fn only_a_plugin_that_publishes_ports_is_told_of_them() {
     let host = Namespace::new();
     let list = netns::inside(&host.path, || {
-        ConfList::built_in(Path::new("/leases"), true)
+        ConfList::built_in(Path::new("/leases"), true, true)
     });
 
     let plugins = list.unwrap().unwrap().plugins(&[port(8080)]);

@@ -8,7 +8,9 @@
 #![deny(unsafe_code)]
 
 mod attach;
+mod bridge;
 mod conflist;
+pub mod dns;
 mod filter;
 mod interface;
 pub mod netlink;
@@ -21,7 +23,8 @@ mod tc;
 #[cfg(test)]
 mod testing;
 
-pub use attach::{Attachment, Error as AttachError, Interface, attach, detach};
+pub use attach::{Attachment, Error as AttachError, Interface, attach, detach, probe};
+pub use bridge::Error as BridgeError;
 pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
 pub use interface::{Mac, Route};
 pub use plugin::Error as PluginError;

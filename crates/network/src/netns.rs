@@ -74,6 +74,13 @@ pub fn path(name: &str) -> Result<PathBuf, Error> {
     Ok(Path::new(DIRECTORY).join(name))
 }
 
+/// Whether a namespace is mounted at `path`: a crash can leave a file with none on it.
+pub(crate) fn is_at(path: &Path) -> bool {
+    /// `NSFS_MAGIC`, linux/magic.h.
+    const MAGIC: u64 = 0x6e73_6673;
+    rustix::fs::statfs(path).is_ok_and(|at| at.f_type as u64 == MAGIC)
+}
+
 /// Makes a network namespace called `name` with its loopback interface up, and returns its path.
 /// The calling thread stays in its own.
 ///
@@ -175,6 +182,14 @@ pub(crate) fn inside_of<T: Send>(
 ) -> io::Result<T> {
     in_thread(|| {
         rustix::thread::move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
+        Ok(work())
+    })?
+}
+
+/// Runs `work` on a thread of its own in a new network namespace, which goes with it.
+pub(crate) fn inside_new<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    in_thread(|| {
+        sys::unshare_network()?;
         Ok(work())
     })?
 }

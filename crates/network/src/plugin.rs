@@ -16,7 +16,7 @@ use serde_json::Value;
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 /// A plugin that answers more is not listened to.
-const OUTPUT_LIMIT: u64 = 1 << 20;
+pub(crate) const OUTPUT_LIMIT: u64 = 1 << 20;
 
 /// Where plugins find the programs they call (`iptables`); a user's PATH may lack the second
 /// half of it.
@@ -152,8 +152,8 @@ pub(crate) fn call(
 /// A plugin's name comes from a file that may be somebody's: it is a file's name, no path.
 fn find(name: &str, directories: &[PathBuf]) -> Result<PathBuf, Error> {
     let plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    let found = directories.iter().map(|directory| directory.join(name));
-    let found = found.filter(|path| plain && path.is_file()).next();
+    let mut found = directories.iter().map(|directory| directory.join(name));
+    let found = found.find(|path| plain && path.is_file());
     found.ok_or_else(|| Error::Missing {
         name: name.into(),
         searched: directories.to_vec(),

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::conflist::{self, ConfList, NETWORK, PortMapping, Protocol};
-use crate::netns;
 use crate::plugin::{self, Call};
 use crate::rules;
+use crate::{bridge, netns};
 
 /// How long to wait for another process that works on the same Pod's network.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
@@ -36,6 +36,9 @@ pub enum Error {
     /// The configuration.
     #[error("the network is not configured")]
     Configuration(#[source] conflist::Error),
+    /// The built-in network's bridge.
+    #[error("cannot make the bridge {}", conflist::BRIDGE)]
+    Bridge(#[source] bridge::Error),
     /// A plugin.
     #[error("cannot set up the Pod's network")]
     Plugin(#[source] plugin::Error),
@@ -61,7 +64,7 @@ pub enum Error {
     #[error("Pod {0} has a network already")]
     Exists(String),
     /// Another process works on it, for too long.
-    #[error("another process has been working on the network of Pod {0} for a minute")]
+    #[error("others have kept the network of Pod {0} locked for a minute")]
     Busy(String),
     /// A Pod's id that cannot be a file's name.
     #[error("{0:?} cannot be a Pod's id: letters, digits, '-', '_' and '.' are allowed")]
@@ -118,6 +121,15 @@ struct CniResult {
 #[derive(Deserialize)]
 struct CniIp {
     address: IpNet,
+}
+
+/// A Pod whose network was found without its Pod.
+#[derive(Debug)]
+pub struct Swept {
+    /// The Pod.
+    pub id: String,
+    /// Whether its network is gone now.
+    pub removed: Result<(), Error>,
 }
 
 /// Which network a Pod gets.
@@ -198,20 +210,23 @@ impl PodNetworks {
         };
         {
             // Which ports are whose must not change between the look and the record.
-            let _all = lock_file(&self.state.join("ports.lock"))?.ok_or(Error::Busy(id.into()))?;
+            let _all = self.lock_all("ports", id)?;
             self.check_ports(&record.ports)?;
             self.store(id, &record)?;
         }
-        let netns = netns::create(&netns_name(id)).map_err(Error::Namespace)?;
+        let netns = match netns::create(&netns_name(id)) {
+            Err(error @ netns::Error::Exists(_)) => {
+                // It is another's, and must not be removed with what is ours.
+                remove_file(&self.record(id))?;
+                return Err(Error::Namespace(error));
+            }
+            other => other.map_err(Error::Namespace)?,
+        };
         let Some(configuration) = record.configuration.clone() else {
             return Ok(PodNetwork {
                 netns,
                 ..PodNetwork::default()
             });
-        };
-        let pending = match configuration.built_in {
-            true => Some(rules::begin().map_err(Error::Plugin)?),
-            false => None,
         };
         let call = Call {
             command: "ADD",
@@ -219,13 +234,7 @@ impl PodNetworks {
             netns: Some(&netns),
             directories: &self.plugins,
         };
-        let added = self.add(call, &configuration, &mut record, lock);
-        // Waited for in any case: the process must not be left behind.
-        let rules = pending
-            .map_or(Ok(()), rules::Pending::finish)
-            .map_err(Error::Plugin);
-        added?;
-        rules?;
+        self.add(call, &configuration, &mut record, lock)?;
         let result = record.result.unwrap_or_default();
         let result: CniResult = serde_json::from_value(result).map_err(Error::Result)?;
         let addresses = result.ips.into_iter().map(|ip| ip.address).collect();
@@ -247,6 +256,11 @@ impl PodNetworks {
             if let Some(previous) = &record.result {
                 plugin.insert("prevResult".into(), previous.clone());
             }
+            // Two of these at once that both miss their common chain fail.
+            let _alone = match name.as_str() {
+                "portmap" | "firewall" => Some(self.lock_all("iptables", call.id)?),
+                _ => None,
+            };
             let result = plugin::call(call, &name, &json!(plugin), lock).map_err(Error::Plugin)?;
             record.result = Some(result);
             // The next plugin's rules are found again by the addresses in here.
@@ -264,22 +278,22 @@ impl PodNetworks {
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         let lock = self.lock(id)?;
         let record = self.load(id)?;
-        let name = netns_name(id);
-        if let Some(record) = &record
-            && let Some(configuration) = &record.configuration
-        {
-            let netns = netns::path(&name).map_err(Error::Namespace)?;
-            let netns = netns.exists().then_some(netns.as_path());
-            let call = Call {
-                command: "DEL",
-                id,
-                netns,
-                directories: &self.plugins,
-            };
-            self.undo(call, configuration, record, &lock)?;
+        if let Some(record) = &record {
+            let name = netns_name(id);
+            if let Some(configuration) = &record.configuration {
+                let netns = netns::path(&name).map_err(Error::Namespace)?;
+                let netns = netns::is_at(&netns).then_some(netns.as_path());
+                let call = Call {
+                    command: "DEL",
+                    id,
+                    netns,
+                    directories: &self.plugins,
+                };
+                self.undo(call, configuration, record, &lock)?;
+            }
+            netns::delete(&name).map_err(Error::Namespace)?;
         }
         self.free_leases(id)?;
-        netns::delete(&name).map_err(Error::Namespace)?;
         remove_file(&self.record(id))?;
         // Last, so that who waits for it sees all of it gone.
         remove_file(&self.lock_path(id))
@@ -321,25 +335,37 @@ impl PodNetworks {
         Ok(ids.into_iter().collect())
     }
 
-    /// Removes the networks of the Pods that are not `alive`, and returns those with the error
-    /// of each that could not be.
+    /// Removes the networks of the Pods that are not `alive`. A Pod must be known to be alive
+    /// before its network is created.
     ///
     /// # Errors
     /// If the records cannot be read.
-    pub fn sweep(
-        &self,
-        alive: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+    pub fn sweep(&self, alive: impl Fn(&str) -> bool) -> Result<Vec<Swept>, Error> {
         let dead = self.list()?.into_iter().filter(|id| !alive(id));
-        Ok(dead.map(|id| (id.clone(), self.remove(&id))).collect())
+        Ok(dead
+            .map(|id| Swept {
+                removed: self.remove(&id),
+                id,
+            })
+            .collect())
     }
 
+    /// The user's configuration, or ours, for which the host is made ready: what all its Pods
+    /// share, and stays.
     fn configuration(&self, ports: bool) -> Result<ConfList, Error> {
         let user = ConfList::load(&self.configuration).map_err(Error::Configuration)?;
         match user {
             Some(list) if ports && !list.publishes() => Err(Error::NoPortMappings),
             Some(list) => Ok(list),
-            None => ConfList::built_in(&self.leases(), ports).map_err(Error::Configuration),
+            None => {
+                bridge::ensure().map_err(Error::Bridge)?;
+                let firewall = rules::apply().map_err(Error::Plugin)?;
+                if firewall && ports {
+                    rules::accept_published().map_err(Error::Plugin)?;
+                }
+                let list = ConfList::built_in(&self.leases(), ports, firewall);
+                list.map_err(Error::Configuration)
+            }
         }
     }
 
@@ -461,6 +487,11 @@ impl PodNetworks {
         fs::write(&new, bytes)
             .and_then(|()| fs::rename(&new, &path))
             .map_err(failed)
+    }
+
+    /// Locks `what` all Pods share, for the Pod `id`.
+    fn lock_all(&self, what: &str, id: &str) -> Result<File, Error> {
+        lock_file(&self.state.join(format!("{what}.lock")))?.ok_or(Error::Busy(id.into()))
     }
 
     /// Locks what belongs to `id`.

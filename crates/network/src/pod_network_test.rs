@@ -25,9 +25,23 @@ impl Machine {
         }
     }
 
-    fn create(&self, id: &str, kind: &Kind) -> Result<Pod, Error> {
-        let made = netns::inside(&self.host.path, || self.networks.create(id, kind)).unwrap()?;
-        let name = netns_name(id);
+    /// A machine whose firewall forwards nothing, as Docker sets it up.
+    fn walled() -> Self {
+        let machine = Self::new();
+        machine.host.run("iptables -P FORWARD DROP");
+        machine.host.run("ip6tables -P FORWARD DROP");
+        machine
+    }
+
+    /// The tests of this machine share the names of namespaces: no two may use the same.
+    fn id(&self, name: &str) -> String {
+        format!("{}-{name}", self.host.name)
+    }
+
+    fn create(&self, name: &str, kind: &Kind) -> Result<Pod, Error> {
+        let id = self.id(name);
+        let made = netns::inside(&self.host.path, || self.networks.create(&id, kind)).unwrap()?;
+        let name = netns_name(&id);
         let path = made.netns.clone();
         Ok(Pod {
             network: made,
@@ -35,8 +49,9 @@ impl Machine {
         })
     }
 
-    fn remove(&self, id: &str) -> Result<(), Error> {
-        netns::inside(&self.host.path, || self.networks.remove(id)).unwrap()
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        let id = self.id(name);
+        netns::inside(&self.host.path, || self.networks.remove(&id)).unwrap()
     }
 
     fn rules(&self) -> String {
@@ -54,7 +69,8 @@ impl Machine {
     }
 
     /// That nothing in the kernel or on disk speaks of `id` or `addresses` any more.
-    fn assert_nothing_left(&self, id: &str, addresses: &[IpNet]) {
+    fn assert_nothing_left(&self, name: &str, addresses: &[IpNet]) {
+        let id = &self.id(name);
         assert_eq!(self.networks.list().unwrap(), Vec::<String>::new());
         assert!(!Path::new(netns::DIRECTORY).join(netns_name(id)).exists());
         assert_eq!(
@@ -175,7 +191,15 @@ fn outside(machine: &Machine) -> Namespace {
 
 #[test]
 fn pods_reach_each_other_and_the_outside_but_not_the_metadata() {
-    let machine = Machine::new();
+    reach_the_outside(Machine::new());
+}
+
+#[test]
+fn pods_reach_each_other_and_the_outside_through_a_firewall() {
+    reach_the_outside(Machine::walled());
+}
+
+fn reach_the_outside(machine: Machine) {
     let outside = outside(&machine);
     let a = machine.create("a", &Kind::Cni(vec![])).unwrap();
     let b = machine.create("b", &Kind::Cni(vec![])).unwrap();
@@ -205,7 +229,15 @@ fn pods_reach_each_other_and_the_outside_but_not_the_metadata() {
 
 #[test]
 fn a_published_port_leads_to_the_pod() {
-    let machine = Machine::new();
+    published_port(Machine::new());
+}
+
+#[test]
+fn a_published_port_leads_to_the_pod_through_a_firewall() {
+    published_port(Machine::walled());
+}
+
+fn published_port(machine: Machine) {
     let outside = outside(&machine);
     let ports = Kind::Cni(
         [(8080, None), (8081, Some("127.0.0.1"))]
@@ -240,7 +272,7 @@ fn a_published_port_leads_to_the_pod() {
 
 #[test]
 fn removing_leaves_nothing_and_is_no_error_twice() {
-    let machine = Machine::new();
+    let machine = Machine::walled();
     let before = machine.create("first", &Kind::Cni(vec![])).unwrap();
     machine.remove("first").unwrap();
     let rules = machine.rules();
@@ -265,11 +297,11 @@ fn removing_leaves_nothing_and_is_no_error_twice() {
 
 #[test]
 fn a_namespace_that_has_vanished_leaves_nothing_either() {
-    let machine = Machine::new();
+    let machine = Machine::walled();
     let pod = machine
         .create("gone", &published(8080, Protocol::Tcp, None))
         .unwrap();
-    netns::delete(&netns_name("gone")).unwrap();
+    netns::delete(&pod.namespace.name).unwrap();
 
     machine.remove("gone").unwrap();
 
@@ -278,7 +310,9 @@ fn a_namespace_that_has_vanished_leaves_nothing_either() {
 
 #[test]
 fn a_pod_whose_interface_has_been_attached_to_leaves_nothing() {
-    let machine = Machine::new();
+    let machine = Machine::walled();
+    let _outside = outside(&machine);
+    machine.host.run("ip link set up0 mtu 1400");
     let pod = machine
         .create("vm", &published(8080, Protocol::Tcp, None))
         .unwrap();
@@ -287,7 +321,7 @@ fn a_pod_whose_interface_has_been_attached_to_leaves_nothing() {
     let [eth0] = &attachment.interfaces[..] else {
         panic!("{attachment:?}")
     };
-    assert_eq!(eth0.addresses.len(), 2);
+    assert_eq!((eth0.addresses.len(), eth0.mtu), (2, 1400));
     assert!(
         eth0.routes
             .iter()
@@ -324,7 +358,10 @@ fn a_port_in_use_is_refused_by_its_users_name() {
     let error = |kind| machine.create("two", &kind).err().unwrap().to_string();
     assert_eq!(
         error(published(8080, Protocol::Tcp, None)),
-        "port 8080/tcp of this machine is in use by Pod one"
+        format!(
+            "port 8080/tcp of this machine is in use by Pod {}",
+            machine.id("one")
+        )
     );
     assert_eq!(
         error(published(9090, Protocol::Tcp, None)),
@@ -348,6 +385,25 @@ fn a_pod_of_the_same_id_keeps_its_network() {
     assert!(matches!(error, Error::Exists(_)), "{error}");
     assert!(pod.pings("10.83.0.1".parse().unwrap()));
     machine.remove("twin").unwrap();
+}
+
+#[test]
+fn a_namespace_that_is_anothers_stays() {
+    let machine = Machine::new();
+    let pod = machine.create("same", &Kind::Loopback).unwrap();
+    let id = machine.id("same");
+    let mut other = machine.networks.clone();
+    other.state = machine.directory.path().join("other");
+
+    let error = other.create(&id, &Kind::Loopback).unwrap_err();
+
+    assert!(
+        matches!(error, Error::Namespace(netns::Error::Exists(_))),
+        "{error}"
+    );
+    assert_eq!(other.list().unwrap(), Vec::<String>::new());
+    assert!(netns::is_at(&pod.network.netns));
+    machine.remove("same").unwrap();
 }
 
 #[test]
@@ -396,7 +452,7 @@ fn a_users_own_configuration_is_taken() {
 
 #[test]
 fn twenty_pods_at_once_all_get_addresses_of_their_own() {
-    let machine = Machine::new();
+    let machine = Machine::walled();
     let ids: Vec<_> = (0..20).map(|i| format!("pod{i}")).collect();
     let pods: Vec<_> = std::thread::scope(|scope| {
         let start = |(i, id): (u16, &'_ String)| {
@@ -435,6 +491,7 @@ fn twenty_pods_at_once_all_get_addresses_of_their_own() {
 #[ignore = "a part of another test"]
 fn create_and_remove_for_ever() {
     let directory = PathBuf::from(std::env::var_os("SKETE_TEST_STATE").unwrap());
+    let id = std::env::var("SKETE_TEST_ID").unwrap();
     let networks = PodNetworks::new(
         directory.join("config"),
         vec!["/usr/lib/cni".into()],
@@ -442,15 +499,15 @@ fn create_and_remove_for_ever() {
     );
     loop {
         networks
-            .create("killed", &published(8080, Protocol::Tcp, None))
+            .create(&id, &published(8080, Protocol::Tcp, None))
             .unwrap();
-        networks.remove("killed").unwrap();
+        networks.remove(&id).unwrap();
     }
 }
 
 #[test]
 fn whatever_moment_it_is_killed_at_a_sweep_leaves_nothing() {
-    let machine = Machine::new();
+    let machine = Machine::walled();
     let seed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
@@ -461,7 +518,7 @@ fn whatever_moment_it_is_killed_at_a_sweep_leaves_nothing() {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let moment = Duration::from_micros((random >> 33) % 250_000);
+        let moment = Duration::from_micros((random >> 33) % 500_000);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args([
@@ -470,6 +527,7 @@ fn whatever_moment_it_is_killed_at_a_sweep_leaves_nothing() {
                 "pod_network::tests::create_and_remove_for_ever",
             ])
             .env("SKETE_TEST_STATE", machine.directory.path())
+            .env("SKETE_TEST_ID", machine.id("killed"))
             .stdout(std::process::Stdio::null());
         let mut child = netns::inside(&machine.host.path, || command.spawn())
             .unwrap()
@@ -481,8 +539,8 @@ fn whatever_moment_it_is_killed_at_a_sweep_leaves_nothing() {
         let alive = |_: &str| false;
         let swept = netns::inside(&machine.host.path, || machine.networks.sweep(alive)).unwrap();
 
-        for (id, result) in swept.unwrap() {
-            result.unwrap_or_else(|error| panic!("{id}: {error:?} at {moment:?}"));
+        for Swept { id, removed } in swept.unwrap() {
+            removed.unwrap_or_else(|error| panic!("{id}: {error:?} at {moment:?}"));
         }
         machine.assert_nothing_left("killed", &[]);
         let rules = machine.rules();
