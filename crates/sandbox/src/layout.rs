@@ -153,6 +153,12 @@ impl Layout {
         self.state.join("scratch.img")
     }
 
+    /// Where the trial of KVM keeps its result until the machine starts anew.
+    #[must_use]
+    pub fn probe_cache(&self) -> &Path {
+        &self.roots.run
+    }
+
     /// Formatted, empty scratch disks to copy, one per size.
     #[must_use]
     pub fn scratch_templates(&self) -> PathBuf {

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
 use skete_cri_api::runtime::PodSandboxConfig;
-use skete_hypervisor::Accelerator;
+use skete_hypervisor::accelerator::probe;
+use skete_hypervisor::{Accelerator, Qemu};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::{request, unlimited};
@@ -22,7 +23,7 @@ use crate::network;
 use crate::process::{Exit, Process, Status, Stdio};
 use crate::programs::Programs;
 use crate::scratch;
-use crate::size::{Size, machine_memory_mib};
+use crate::size::{Size, machine_memory_mib, overhead_mib};
 use crate::timings::{Stopwatch, Timings};
 use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
 use crate::volumes::Volumes;
@@ -95,8 +96,9 @@ impl Sandbox {
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
         let size = Size::of_pod(&config)?;
-        let accelerator = skete_hypervisor::accelerator();
-        let overhead_mib = skete_hypervisor::overhead_mib(accelerator);
+        let qemu = Qemu::default();
+        let accelerator = probe(qemu.program(), Some(layout.probe_cache())).accelerator;
+        let overhead_mib = overhead_mib(accelerator);
         size.check_fits(overhead_mib, machine_memory_mib())?;
         layout.create().map_err(|source| EngineError::Io {
             action: "create",
@@ -707,7 +709,10 @@ impl Sandbox {
         let mut put = |key: &str, value: String| info.insert(key.to_owned(), value);
         put("vcpus", self.size.vcpus.to_string());
         put("memory-mib", self.size.memory_mib.to_string());
-        put("accelerator", self.accelerator.to_string());
+        put(
+            "accelerator",
+            format!("{:?}", self.accelerator).to_lowercase(),
+        );
         put("cgroup", self.cgroup.path().to_owned());
         put("usage.cpu-ns", usage.cpu_ns.to_string());
         put("usage.memory-bytes", usage.memory_bytes.to_string());

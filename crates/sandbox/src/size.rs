@@ -3,6 +3,7 @@
 //! given; and the host's cgroup holds that plus the monitor and its helpers.
 
 use skete_cri_api::runtime::PodSandboxConfig;
+use skete_hypervisor::Accelerator;
 
 use crate::cgroup::Limits;
 use crate::scratch;
@@ -10,6 +11,11 @@ use crate::scratch;
 /// Sandbox annotation: bytes of scratch disk, the Pod's ephemeral-storage limit, which CRI does
 /// not carry.
 pub const EPHEMERAL_STORAGE_ANNOTATION: &str = "io.skete.ephemeral-storage-bytes";
+
+/// Sandbox annotation: whole vCPUs, in place of what the CPU limit comes to.
+pub const VCPUS_ANNOTATION: &str = "io.skete.vcpus";
+/// Sandbox annotation: memory as `512Mi`, in place of the memory limit.
+pub const MEMORY_ANNOTATION: &str = "io.skete.memory";
 
 /// vCPUs of a Pod without a CPU limit.
 pub const DEFAULT_VCPUS: u32 = 1;
@@ -52,12 +58,14 @@ pub enum SizeError {
     #[error("the Pod's CPU limit needs {0} vCPUs; a VM has at most {MAX_VCPUS}")]
     TooManyVcpus(u64),
     /// An annotation of ours that is no number.
-    #[error("annotation {annotation}: `{value}` is not a number of bytes")]
+    #[error("annotation {annotation}: `{value}` is not {wanted}")]
     BadAnnotation {
         /// Its key.
         annotation: &'static str,
         /// Its value.
         value: String,
+        /// What it should be.
+        wanted: &'static str,
     },
 }
 
@@ -74,10 +82,25 @@ impl Size {
             0 => 100_000,
             period => period,
         };
+        let annotation = |annotation, parse: fn(&str) -> Option<u64>, wanted| {
+            let Some(value) = config.annotations.get(annotation) else {
+                return Ok(None);
+            };
+            parse(value)
+                .filter(|number| *number > 0)
+                .map(Some)
+                .ok_or_else(|| SizeError::BadAnnotation {
+                    annotation,
+                    value: value.clone(),
+                    wanted,
+                })
+        };
+        let number = |text: &str| text.parse().ok();
         let wanted = match cpu_quota_us.div_ceil(cpu_period_us) {
             0 => u64::from(DEFAULT_VCPUS),
             vcpus => vcpus,
         };
+        let wanted = annotation(VCPUS_ANNOTATION, number, "a whole number")?.unwrap_or(wanted);
         let vcpus = u32::try_from(wanted)
             .ok()
             .filter(|vcpus| *vcpus <= MAX_VCPUS)
@@ -86,13 +109,10 @@ impl Size {
             0 => DEFAULT_MEMORY_MIB,
             bytes => bytes.div_ceil(1 << 20),
         };
-        let scratch_bytes = match config.annotations.get(EPHEMERAL_STORAGE_ANNOTATION) {
-            None => scratch::DEFAULT_BYTES,
-            Some(value) => value.parse().map_err(|_| SizeError::BadAnnotation {
-                annotation: EPHEMERAL_STORAGE_ANNOTATION,
-                value: value.clone(),
-            })?,
-        };
+        let limit_mib =
+            annotation(MEMORY_ANNOTATION, mebibytes, "an amount as 512Mi")?.unwrap_or(limit_mib);
+        let scratch_bytes = annotation(EPHEMERAL_STORAGE_ANNOTATION, number, "a number of bytes")?
+            .unwrap_or(scratch::DEFAULT_BYTES);
         let memory_mib = limit_mib + GUEST_RESERVE_MIB;
         Ok(Self {
             vcpus,
@@ -128,6 +148,24 @@ impl Size {
             });
         }
         Ok(())
+    }
+}
+
+/// What monitor, vsock device and shim need beside the guest's memory, in MiB. An emulator keeps
+/// the code that it has translated, and the tables to find it by.
+#[must_use]
+pub fn overhead_mib(accelerator: Accelerator) -> u64 {
+    match accelerator {
+        Accelerator::Kvm => 96,
+        Accelerator::Emulation => 256,
+    }
+}
+
+/// `512Mi` or `2Gi`, in MiB.
+fn mebibytes(text: &str) -> Option<u64> {
+    match text.strip_suffix("Gi") {
+        Some(gibibytes) => gibibytes.parse::<u64>().ok()?.checked_mul(1024),
+        None => text.strip_suffix("Mi")?.parse().ok(),
     }
 }
 

@@ -59,6 +59,19 @@ fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn annotations_go_before_limits() {
+    let mut config = pod(400_000, 4096);
+    config
+        .annotations
+        .insert(VCPUS_ANNOTATION.into(), "2".into());
+    config
+        .annotations
+        .insert(MEMORY_ANNOTATION.into(), "1Gi".into());
+    let size = Size::of_pod(&config).unwrap();
+    assert_eq!((size.vcpus, size.memory_mib), (2, 1024 + GUEST_RESERVE_MIB));
+}
+
+#[test]
 fn an_annotation_that_is_no_number_is_named() {
     let mut config = PodSandboxConfig::new();
     config

@@ -12,7 +12,7 @@ use skete_agent_api::{VOLUMES_DIR, agent};
 use crate::host_files::{self, HostFilesError};
 
 /// Sandbox annotations of this prefix and an emptyDir's name say what the kubelet's layout does
-/// not: `memory` or `disk`, and after a `:` the size limit in bytes (0: none).
+/// not: `{"memory": true, "sizeLimit": BYTES}`, both optional.
 pub const EMPTY_DIR_ANNOTATION: &str = "io.skete.empty-dir/";
 
 /// Size of `/dev/shm` in bytes, as containerd makes it.
@@ -230,13 +230,15 @@ fn classify(source: &Path, destination: &str) -> Source {
 }
 
 fn empty_dir_request(name: &str, kind: Option<&str>) -> agent::PutVolumeRequest {
-    let (medium, limit) = kind.unwrap_or("disk:0").split_once(':').unwrap_or_default();
+    let kind: Value = kind
+        .and_then(|kind| serde_json::from_str(kind).ok())
+        .unwrap_or_default();
     let mut request = agent::PutVolumeRequest {
         name: name.to_owned(),
-        size_limit: limit.parse().unwrap_or(0),
+        size_limit: kind["sizeLimit"].as_u64().unwrap_or(0),
         ..Default::default()
     };
-    if medium == "memory" {
+    if kind["memory"] == true {
         request.set_tmpfs(agent::Tmpfs::new());
     } else {
         request.set_scratch(agent::Empty::new());

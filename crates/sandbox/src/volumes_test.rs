@@ -27,7 +27,7 @@ fn an_empty_dir_in_memory_has_its_limit() {
     let mut spec = spec(&[(&format!("{POD}/kubernetes.io~empty-dir/ram"), "/ram")]);
     let annotation = (
         format!("{EMPTY_DIR_ANNOTATION}ram"),
-        "memory:1048576".to_owned(),
+        r#"{"memory":true,"sizeLimit":1048576}"#.to_owned(),
     );
     let requests = Volumes::default()
         .place(&mut spec, &[annotation].into())
