@@ -159,9 +159,14 @@ fn a_thousand_connections_live_at_once_and_leave_nothing() {
         assert_eq!(back, format!("{index:08}").as_bytes());
     }
     let open = descriptors(&machine);
+    let resident = machine.memory("RssAnon") + machine.memory("RssFile");
     drop(streams);
 
     assert!(open >= 1200);
+    assert!(
+        resident <= 5 * 1024,
+        "{resident} KiB besides the guest's pages"
+    );
     let start = Instant::now();
     while descriptors(&machine) > 40 {
         assert!(start.elapsed() < machine::PATIENCE, "descriptors stay open");
