@@ -49,20 +49,6 @@ impl Namespace {
             String::from_utf8_lossy(&text).into_owned(),
         )
     }
-
-    /// Runs a program until it prints `wanted`, at most three seconds: the kernel tells its parts
-    /// of a link's carrier up to a second late.
-    pub(crate) fn wait_for(&self, line: &str, wanted: &str) {
-        let end = Instant::now() + Duration::from_secs(3);
-        while !self.run(line).contains(wanted) {
-            assert!(
-                Instant::now() < end,
-                "{line} does not print {wanted}: {}",
-                self.run(line)
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
 }
 
 impl Drop for Namespace {
