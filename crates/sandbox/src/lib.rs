@@ -1,0 +1,16 @@
+//! The engine: a Pod's life from nothing to nothing.
+//!
+//! [`sandbox::Sandbox`] makes the VM, gives it its network, disks and volumes, runs the containers
+//! in it through the agent, and takes everything down again. It knows nothing of ttrpc servers or
+//! of containerd's events: the shim translates.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod cgroup;
+pub mod host_files;
+pub mod layout;
+pub mod rootfs;
+pub mod scratch;
+pub mod size;
+pub mod stdio;
+pub mod volumes;

@@ -1,0 +1,151 @@
+//! How large a Pod's VM is. It follows the Pod's limits: whole vCPUs, rounded up; the guest's
+//! memory is the limit plus what kernel and agent need, so that a container can use what it was
+//! given; and the host's cgroup holds that plus the monitor and its helpers.
+
+use skete_cri_api::runtime::PodSandboxConfig;
+
+use crate::cgroup::Limits;
+use crate::scratch;
+
+/// Sandbox annotation: bytes of scratch disk, the Pod's ephemeral-storage limit, which CRI does
+/// not carry.
+pub const EPHEMERAL_STORAGE_ANNOTATION: &str = "io.skete.ephemeral-storage-bytes";
+
+/// vCPUs of a Pod without a CPU limit.
+pub const DEFAULT_VCPUS: u32 = 1;
+/// Memory limit of a Pod that has none, in MiB.
+pub const DEFAULT_MEMORY_MIB: u64 = 512;
+/// What kernel and agent take of the guest's memory, in MiB.
+pub const GUEST_RESERVE_MIB: u64 = 48;
+/// The most vCPUs of one VM.
+pub const MAX_VCPUS: u32 = 64;
+
+/// What a VM is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Whole CPUs of the guest.
+    pub vcpus: u32,
+    /// The guest's memory in MiB, [`GUEST_RESERVE_MIB`] included.
+    pub memory_mib: u64,
+    /// The scratch disk in bytes.
+    pub scratch_bytes: u64,
+    /// Microseconds of CPU time per period of the Pod's limit; 0: no limit.
+    cpu_quota_us: u64,
+    cpu_period_us: u64,
+}
+
+/// A Pod that is too large.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SizeError {
+    /// More memory than the machine has.
+    #[error(
+        "the Pod needs {needed_mib} MiB with its VM, and this machine has {machine_mib} MiB: \
+         lower its memory limit"
+    )]
+    TooMuchMemory {
+        /// Guest and overhead.
+        needed_mib: u64,
+        /// `MemTotal`.
+        machine_mib: u64,
+    },
+    /// More CPUs than a VM can have.
+    #[error("the Pod's CPU limit needs {0} vCPUs; a VM has at most {MAX_VCPUS}")]
+    TooManyVcpus(u64),
+    /// An annotation of ours that is no number.
+    #[error("annotation {annotation}: `{value}` is not a number of bytes")]
+    BadAnnotation {
+        /// Its key.
+        annotation: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl Size {
+    /// From what the kubelet (or `skete`) says of the Pod.
+    ///
+    /// # Errors
+    /// If no VM can be so large, or an annotation is no number.
+    pub fn of_pod(config: &PodSandboxConfig) -> Result<Self, SizeError> {
+        let resources = &config.linux.resources;
+        let positive = |value: i64| u64::try_from(value).unwrap_or(0);
+        let cpu_quota_us = positive(resources.cpu_quota);
+        let cpu_period_us = match positive(resources.cpu_period) {
+            0 => 100_000,
+            period => period,
+        };
+        let wanted = match cpu_quota_us.div_ceil(cpu_period_us) {
+            0 => u64::from(DEFAULT_VCPUS),
+            vcpus => vcpus,
+        };
+        let vcpus = u32::try_from(wanted)
+            .ok()
+            .filter(|vcpus| *vcpus <= MAX_VCPUS)
+            .ok_or(SizeError::TooManyVcpus(wanted))?;
+        let limit_mib = match positive(resources.memory_limit_in_bytes) {
+            0 => DEFAULT_MEMORY_MIB,
+            bytes => bytes.div_ceil(1 << 20),
+        };
+        let scratch_bytes = match config.annotations.get(EPHEMERAL_STORAGE_ANNOTATION) {
+            None => scratch::DEFAULT_BYTES,
+            Some(value) => value.parse().map_err(|_| SizeError::BadAnnotation {
+                annotation: EPHEMERAL_STORAGE_ANNOTATION,
+                value: value.clone(),
+            })?,
+        };
+        let memory_mib = limit_mib + GUEST_RESERVE_MIB;
+        Ok(Self {
+            vcpus,
+            memory_mib,
+            scratch_bytes,
+            cpu_quota_us,
+            cpu_period_us,
+        })
+    }
+
+    /// What the Pod may use of the host, `overhead_mib` being what the monitor and its helpers
+    /// need beside the guest's memory.
+    #[must_use]
+    pub fn limits(&self, overhead_mib: u64) -> Limits {
+        Limits {
+            memory_bytes: (self.memory_mib + overhead_mib) << 20,
+            cpu_quota_us: self.cpu_quota_us,
+            cpu_period_us: self.cpu_period_us,
+            pids: 512 + 4 * u64::from(self.vcpus),
+        }
+    }
+
+    /// Whether a machine of `machine_mib` can hold it.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_fits(&self, overhead_mib: u64, machine_mib: u64) -> Result<(), SizeError> {
+        let needed_mib = self.memory_mib + overhead_mib;
+        if needed_mib > machine_mib {
+            return Err(SizeError::TooMuchMemory {
+                needed_mib,
+                machine_mib,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The machine's memory in MiB, from `/proc/meminfo`.
+#[must_use]
+pub fn machine_memory_mib() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = meminfo.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<u64>()
+            .ok()
+    });
+    // A machine that does not say is not held against the Pod.
+    kib.map_or(u64::MAX, |kib| kib / 1024)
+}
+
+#[cfg(test)]
+#[path = "size_test.rs"]
+mod tests;
