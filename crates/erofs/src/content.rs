@@ -125,7 +125,7 @@ fn write_piece<R: Read, W: Write + Seek>(
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; STEP as usize] = [0; STEP as usize];
+    static ZEROS: [u8; STEP as usize] = [0; STEP as usize];
     bytes == &ZEROS[..bytes.len()]
 }
 

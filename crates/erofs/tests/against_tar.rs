@@ -1,4 +1,5 @@
 //! Images mounted by the kernel show what GNU tar extracts, file by file.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Layers stacked by the kernel's overlay show what the image's author saw.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What the tests share: tars made by hand, images mounted by the kernel, trees compared.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub(crate) mod tar;
 pub(crate) mod tree;
