@@ -16,7 +16,7 @@ pub enum Error {
         image: String,
         /// Why.
         #[source]
-        source: pull::Error,
+        source: Box<pull::Error>,
     },
     /// An archive or layout was not loaded. Images that came before the bad one are in the store.
     #[error("cannot load {from}")]
@@ -25,7 +25,7 @@ pub enum Error {
         from: String,
         /// Why.
         #[source]
-        source: load::Error,
+        source: Box<load::Error>,
     },
     /// The store did not do it.
     #[error(transparent)]
@@ -61,7 +61,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Pull { source, .. } => matches!(
-                source,
+                **source,
                 pull::Error::NotPresent | pull::Error::Registry(registry::Error::NotFound { .. })
             ),
             Self::Store(error) => matches!(error, store::Error::NotFound { .. }),
