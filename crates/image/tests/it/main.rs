@@ -1,11 +1,11 @@
 //! Pulls and loads against the real thing: Debian's `docker-registry` on loopback, images made by
 //! umoci and skopeo from busybox-static; and against a small server that answers badly.
+#![cfg(test)]
 
-#[cfg(test)]
 mod common;
-#[cfg(test)]
+mod hostile;
 mod load;
-#[cfg(test)]
+mod login;
 mod pull;
-#[cfg(test)]
 mod remove;
+mod server;
