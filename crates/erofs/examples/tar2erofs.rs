@@ -1,5 +1,5 @@
 //! `tar2erofs IN.tar OUT.erofs`: makes an EROFS image of a layer; `-` reads standard input.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+//! With `TAR2EROFS_MEMORY` set, it also tells the most memory that it had resident.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -15,9 +15,18 @@ fn main() -> ExitCode {
         eprintln!("usage: tar2erofs IN.tar|- OUT.erofs");
         return ExitCode::from(2);
     };
-    match run(input.as_ref(), output.as_ref()) {
+    let result = run(input.as_ref(), output.as_ref());
+    if std::env::var_os("TAR2EROFS_MEMORY").is_some()
+        && let Ok(status) = fs::read_to_string("/proc/self/status")
+    {
+        status
+            .lines()
+            .filter(|line| line.starts_with("VmHWM:"))
+            .for_each(|l| eprintln!("{l}"));
+    }
+    match result {
         Ok(stats) => {
-            println!("{stats:?}");
+            eprintln!("{stats:?}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -125,7 +125,8 @@ fn write_piece<R: Read, W: Write + Seek>(
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| b == 0)
+    static ZEROS: [u8; STEP as usize] = [0; STEP as usize];
+    bytes == &ZEROS[..bytes.len()]
 }
 
 /// Counts more pieces of hole or of data.

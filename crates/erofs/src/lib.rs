@@ -81,6 +81,10 @@ pub struct Stats {
     pub image_bytes: u64,
     /// Extended attributes left out: overlayfs's own, and namespaces that EROFS does not have.
     pub dropped_xattrs: u64,
+    /// Whether the layer hides all layers below it (`.wh..wh..opq` in its root). The image says so
+    /// too, but overlayfs does not look for it on a layer's root: whoever stacks the layers has to
+    /// leave out those below.
+    pub opaque_root: bool,
 }
 
 /// Reads a tar stream to its end and writes the EROFS image of it to `out`, an empty file.
@@ -115,5 +119,6 @@ where
         hole_bytes: counts.hole_bytes,
         image_bytes: finished.bytes,
         dropped_xattrs: counts.dropped_xattrs,
+        opaque_root: layer.tree.inode_of(tree::ROOT).opaque,
     })
 }

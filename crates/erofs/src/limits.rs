@@ -7,7 +7,7 @@ pub struct Limits {
     /// Entries of the tar stream. Default: 1,000,000.
     pub max_entries: u64,
     /// Bytes of memory for names, attributes and maps, all told; the rest of a conversion needs
-    /// less than 8 MiB. An entry costs about 48 bytes and its last name. Default: 48 MiB.
+    /// less than 8 MiB. An entry costs about 48 bytes and its last name. Default: 54 MiB.
     pub max_metadata_bytes: usize,
     /// Bytes of the whole image. Default: 64 GiB.
     pub max_image_bytes: u64,
@@ -28,7 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_entries: 1_000_000,
-            max_metadata_bytes: 48 << 20,
+            max_metadata_bytes: 54 << 20,
             max_image_bytes: 64 << 30,
             max_tar_bytes: 128 << 30,
             max_file_bytes: MAX_FILE,

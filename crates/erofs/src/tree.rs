@@ -114,7 +114,7 @@ pub(crate) struct Tree {
     table: Vec<u32>,
     hasher: RandomState,
     inodes: List<PackedInode>,
-    attrs: Vec<Attr>,
+    attrs: List<Attr>,
     attr_numbers: HashMap<Attr, u32>,
     xattrs: Vec<Rc<[u8]>>,
     xattr_numbers: HashMap<Rc<[u8]>, u32>,
@@ -132,7 +132,7 @@ impl Tree {
             table: vec![EMPTY; 1024],
             hasher: RandomState::new(),
             inodes: List::new(),
-            attrs: Vec::new(),
+            attrs: List::new(),
             attr_numbers: HashMap::new(),
             xattrs: vec![Rc::from([])],
             xattr_numbers: HashMap::new(),
@@ -152,11 +152,10 @@ impl Tree {
 
     /// Fails if the tree uses more memory than it may.
     pub(crate) fn check(&self) -> Result<(), EntryError> {
-        // Growing the table needs the old and the new one for a moment. Interned attributes are
-        // held in a list and in a map with some room to spare.
-        let interned =
-            self.attrs.len() * 4 * size_of::<Attr>() + self.xattrs.len() * 128 + self.xattr_bytes;
-        let used = self.nodes.bytes().max(1)
+        // Growing a table needs the old and the new one for a moment. Interned attributes are held
+        // in a list and in such a table.
+        let interned = self.attrs.bytes() * 7 + self.xattrs.len() * 128 + self.xattr_bytes;
+        let used = self.nodes.bytes()
             + self.names.bytes()
             + self.inodes.bytes()
             + self.extents.bytes()
@@ -245,7 +244,7 @@ impl Tree {
 
     pub(crate) fn inode(&self, id: InodeId) -> Inode {
         let packed = self.inodes.get(id);
-        let attr = self.attrs[(packed.attr & !(CHUNKED | OPAQUE)) as usize];
+        let attr = self.attrs.get(packed.attr & !(CHUNKED | OPAQUE));
         let data = match attr.mode & S_IFMT {
             S_IFDIR => Data::Directory(packed.data),
             S_IFLNK => Data::Target(packed.data),
@@ -364,10 +363,10 @@ impl Tree {
             gid,
             xattrs,
         };
-        *self.attr_numbers.entry(attr).or_insert_with(|| {
-            self.attrs.push(attr);
-            self.attrs.len() as u32 - 1
-        })
+        *self
+            .attr_numbers
+            .entry(attr)
+            .or_insert_with(|| self.attrs.push(attr))
     }
 
     /// The slot that holds the name, or the empty one where it belongs.
