@@ -181,6 +181,73 @@ fn an_index_gives_the_image_of_the_platform_and_says_what_it_has() {
     );
 }
 
+#[test]
+fn a_registry_behind_tls_is_trusted_by_its_certificate_and_not_without() {
+    let place = Place::new();
+    let (key, certificate) = (place.text("key.pem"), place.text("certificate.pem"));
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ],
+    );
+    let tls = format!("{{certificate: {certificate}, key: {key}}}");
+    let registry = Registry::start_with_tls(place.folder.path(), &tls);
+    let layout = place.layout("a", 1);
+    let name = registry.name("test:1");
+    place.copy(&format!("oci:{layout}"), &format!("docker://{name}"), &[]);
+    let store = place.store();
+    let file = place.path("registries.toml");
+    let mut options = options();
+
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains("answered 400"),
+        "plain HTTP, as loopback is by default: {line}"
+    );
+
+    let secure = format!("[registry.\"{}\"]\ninsecure = false\n", registry.address);
+    fs::write(&file, &secure).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains("cannot reach") && line.contains("certificate"),
+        "{line}"
+    );
+
+    fs::write(&file, format!("{secure}ca = \"{key}\"\n")).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains(&format!(
+            "cannot use the certificates in {key}: it has none"
+        )),
+        "{line}"
+    );
+
+    fs::write(&file, format!("{secure}ca = \"{certificate}\"\n")).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    assert_eq!(try_pull(&store, &name, &options).unwrap().layers.len(), 1);
+}
+
 /// Makes a layout whose only entry is an index of tags of another.
 fn index_layout(from: &str, tags: &[(&str, &str)], to: &str) {
     run("cp", &["-r", from, to]);
@@ -281,7 +348,7 @@ const HTPASSWD: &str = "user:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4U
 fn a_registry_with_passwords_takes_dockers_credentials_and_tells_when_they_are_wrong() {
     let place = Place::new();
     let htpasswd = place.path("htpasswd");
-    fs::write(&htpasswd, htpasswd_line()).unwrap();
+    fs::write(&htpasswd, HTPASSWD).unwrap();
     let auth = format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}",
         htpasswd.display()
@@ -322,10 +389,6 @@ fn a_registry_with_passwords_takes_dockers_credentials_and_tells_when_they_are_w
     fs::write(&config, text).unwrap();
     options.docker_config = Some(config);
     assert_eq!(try_pull(&store, &name, &options).unwrap().layers.len(), 1);
-}
-
-fn htpasswd_line() -> String {
-    format!("{HTPASSWD}\n")
 }
 
 #[test]
