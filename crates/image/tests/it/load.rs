@@ -91,6 +91,54 @@ fn a_pipe_is_loaded_as_a_file_is() {
     assert_eq!(in_the_making(&store), [] as [&str; 0]);
 }
 
+/// Adds to a layout what docker 25 and later write with it, and makes the archive of both, with
+/// the documents after the blobs as there.
+fn docker_25_archive(place: &Place, names: &[&str]) -> String {
+    let layout = place.path("layout");
+    let text = fs::read(layout.join("index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let entry = index["manifests"][0].clone();
+    let named = |name: &&str| {
+        let mut entry = entry.clone();
+        entry["annotations"] = serde_json::json!({"io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": name.rsplit_once(':').unwrap().1});
+        entry
+    };
+    index["manifests"] = names.iter().map(named).collect();
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    // Its manifest.json says less than the layout and is not what counts.
+    fs::write(layout.join("manifest.json"), "[]").unwrap();
+    let archive = place.text("docker25.tar");
+    let folder = layout.to_str().unwrap();
+    run(
+        "tar",
+        &[
+            "-C",
+            folder,
+            "-cf",
+            &archive,
+            "blobs",
+            "index.json",
+            "manifest.json",
+            "oci-layout",
+        ],
+    );
+    archive
+}
+
+#[test]
+fn what_docker_25_saves_is_one_image_with_all_its_names() {
+    let place = Place::new();
+    place.layout("a", 2);
+    let names = ["docker.io/test/image:1", "docker.io/test/image:2"];
+    let archive = docker_25_archive(&place, &names);
+
+    let image = load_path(&place.store(), &archive);
+
+    assert_eq!(image.names, names);
+    assert!(image.manifest_digest.is_some());
+}
+
 #[test]
 fn what_is_no_archive_of_images_is_one_clear_line() {
     let place = Place::new();
