@@ -73,22 +73,23 @@ fn a_pipe_is_loaded_as_a_file_is() {
         &format!("docker-archive:{docker}:test/image:1"),
         &[],
     );
-    let mut child = Command::new("cat")
-        .arg(&docker)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let store = place.store();
+    // The second begins with a single byte and goes on later.
+    for script in ["cat {}", "gzip -c {} | { head -c 1; sleep 0.1; cat; }"] {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script.replace("{}", &docker)])
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stream = Box::new(child.stdout.take().unwrap());
+        let other = Place::new();
+        let store = other.store();
 
-    let images = load(
-        &store,
-        Source::Stream(Box::new(child.stdout.take().unwrap())),
-    )
-    .unwrap();
+        let images = load(&store, Source::Stream(stream)).unwrap();
 
-    child.wait().unwrap();
-    assert_eq!(images[0].names, ["docker.io/test/image:1"]);
-    assert_eq!(in_the_making(&store), [] as [&str; 0]);
+        child.wait().unwrap();
+        assert_eq!(images[0].names, ["docker.io/test/image:1"]);
+        assert_eq!(in_the_making(&store), [] as [&str; 0]);
+    }
 }
 
 /// Adds to a layout what docker 25 and later write with it, and makes the archive of both, with

@@ -13,7 +13,7 @@ use crate::common::{Place, Registry, files_below, in_the_making, options, pull, 
 use crate::server::{Entry, FakeImage, Part, Server, tar_of};
 
 /// The example program `pull`, which cargo builds beside the tests.
-fn puller(store: &Path, name: &str) -> Command {
+pub(crate) fn puller(store: &Path, name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let program = tests
         .parent()
