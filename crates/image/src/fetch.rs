@@ -11,6 +11,9 @@ use crate::progress::{Event, Progress};
 use crate::stop::Stop;
 use crate::store::{self, Slot, Store};
 
+/// Gives a layer's bytes.
+pub(crate) type Open<'a> = dyn Fn(&Wanted) -> Result<Box<dyn Bytes + 'a>, layer::Error> + Sync + 'a;
+
 /// Layers that are made at once.
 const PARALLEL: usize = 3;
 
@@ -24,7 +27,7 @@ pub enum Error {
         layer: Digest,
         /// Why.
         #[source]
-        source: layer::Error,
+        source: Box<layer::Error>,
     },
     /// The store.
     #[error(transparent)]
@@ -50,7 +53,7 @@ pub(crate) fn all<'a>(
     limits: &Limits,
     stop: &Stop,
     progress: &dyn Progress,
-    open: &(dyn Fn(&Wanted) -> Result<Box<dyn Bytes + 'a>, layer::Error> + Sync),
+    open: &Open<'a>,
 ) -> Result<(), Error> {
     let mut seen = HashSet::new();
     let once: Vec<&Wanted> = layers.iter().filter(|l| seen.insert(l.diff_id)).collect();
@@ -105,7 +108,7 @@ fn one<'a>(
     layer: &Wanted,
     budget: &Budget<'_>,
     progress: &dyn Progress,
-    open: &(dyn Fn(&Wanted) -> Result<Box<dyn Bytes + 'a>, layer::Error> + Sync),
+    open: &Open<'a>,
 ) -> Result<(), Error> {
     let id = layer.diff_id;
     let waiting = || progress.event(&Event::LayerWaiting { layer: id });
@@ -127,7 +130,7 @@ fn one<'a>(
     };
     make().map_err(|source| Error::Layer {
         layer: layer.digest.unwrap_or(id),
-        source,
+        source: source.into(),
     })?;
     let stored = store.put_layer(&id, file)?;
     progress.event(&Event::LayerDone { layer: id, stored });

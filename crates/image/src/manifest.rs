@@ -63,9 +63,9 @@ pub enum Error {
     #[error("it is for {got}, not for {wanted}; choose another with --platform, or another image")]
     WrongPlatform {
         /// What was asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// What it is for.
-        got: Platform,
+        got: Box<Platform>,
     },
     /// Indexes within indexes.
     #[error("its indexes are nested too deep")]
@@ -270,7 +270,7 @@ fn check_layer_type(layer: &Descriptor) -> Result<(), Error> {
         ("of an unknown type", "")
     };
     Err(Error::LayerType {
-        digest: crate::one_line(&layer.digest().to_string()),
+        digest: crate::one_line(layer.digest().as_ref()),
         kind,
         media_type: crate::one_line(&media_type),
         cure,
@@ -351,8 +351,8 @@ impl Config {
         let same = wanted.os == got.os && wanted.arch == got.arch;
         if !same {
             return Err(Error::WrongPlatform {
-                wanted: wanted.clone(),
-                got,
+                wanted: wanted.clone().into(),
+                got: got.into(),
             });
         }
         if layers != self.diff_ids.len() {

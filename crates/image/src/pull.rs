@@ -121,7 +121,7 @@ impl Store {
         let name = reference.whole();
         pull(self, reference, &name, options).map_err(|source| Outer::Pull {
             image: name,
-            source,
+            source: source.into(),
         })
     }
 }

@@ -181,7 +181,10 @@ impl Store {
             Source::Path(path) => path.display().to_string(),
             Source::Stream(_) => "from standard input".to_owned(),
         };
-        load(self, source, options).map_err(|source| Outer::Load { from, source })
+        load(self, source, options).map_err(|source| Outer::Load {
+            from,
+            source: source.into(),
+        })
     }
 }
 

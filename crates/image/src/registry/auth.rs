@@ -75,7 +75,8 @@ fn bearer(
         realm: shown.clone(),
         reason: reason.to_owned(),
     };
-    if !realm.starts_with("https://") && !(endpoint.is_plain() && realm.starts_with("http://")) {
+    let in_the_clear = endpoint.is_plain() && realm.starts_with("http://");
+    if !realm.starts_with("https://") && !in_the_clear {
         // Credentials must not go out in the clear because a registry says so.
         return Err(failed("it is not https"));
     }
