@@ -354,5 +354,5 @@ fn told(value: &Value) -> String {
 fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let alphabet = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-    text.len() % 4 == 0 && text.len() - body.len() <= 2 && body.bytes().all(alphabet)
+    text.len().is_multiple_of(4) && text.len() - body.len() <= 2 && body.bytes().all(alphabet)
 }
