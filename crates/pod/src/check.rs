@@ -275,7 +275,13 @@ fn join(parent: &str, path: &str) -> String {
 /// The nearest word, if one is near enough to be what was meant.
 fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let distance = |other: &str| strsim::osa_distance(&lower, &other.to_lowercase());
+    let distance = |other: &str| {
+        let other = other.to_lowercase();
+        if lower.len() >= 3 && other.starts_with(&lower) {
+            return 1; // only begun
+        }
+        strsim::osa_distance(&lower, &other)
+    };
     words
         .filter(|other| !other.is_empty())
         .map(|other| (distance(other), other))

@@ -63,7 +63,7 @@ impl TreeError {
     }
 }
 
-/// A value and the line it begins on; 0 where the line is not known.
+/// A value and the line it begins on, that of its key if it has one; 0 where the line is not known.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub(crate) line: u32,
@@ -198,8 +198,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
 struct MapItems {
     entries: Vec<(String, Node)>,
     keys: BTreeSet<String>,
-    /// The key that waits for its value.
-    key: Option<String>,
+    /// The key that waits for its value, and its line.
+    key: Option<(String, u32)>,
 }
 
 /// A collection that is being read.
@@ -330,6 +330,7 @@ impl Builder {
         nodes: usize,
         bytes: usize,
     ) -> Result<(), TreeError> {
+        let line = node.line;
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
@@ -347,8 +348,8 @@ impl Builder {
             None => self.documents.push(node),
             Some(Items::List(items)) => items.push(node),
             Some(Items::Map(map)) => match map.key.take() {
-                Some(key) => map.entries.push((key, node)),
-                None => map.key = Some(key_of(node, &mut map.keys)?),
+                Some((key, line)) => map.entries.push((key, Node { line, ..node })),
+                None => map.key = Some((key_of(node, &mut map.keys)?, line)),
             },
         }
         Ok(())
