@@ -1,0 +1,188 @@
+//! A container's root: the layers as EROFS, read-only, under an overlay with a writable layer.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::boot::RUN;
+use crate::disk::{self, DiskError, Range};
+use crate::failure::{Failure, Kind};
+
+/// The disk that holds a container's layers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct LayerDisk {
+    /// Its virtio serial number.
+    pub(crate) serial: String,
+    /// The layers, lowest first.
+    pub(crate) layers: Vec<Range>,
+}
+
+/// Why there is no root file system.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RootfsError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An image without layers.
+    #[error("the root file system has no layers")]
+    NoLayers,
+    /// A layer is no EROFS image, or a damaged one.
+    #[error("cannot mount layer {index} as EROFS")]
+    Layer {
+        /// Which, from 0, lowest first.
+        index: usize,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The overlay over them.
+    #[error("cannot mount the overlay of {layers} layers: {step}")]
+    Overlay {
+        /// How many.
+        layers: usize,
+        /// What was done.
+        step: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory for it.
+    #[error("cannot make {path}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<RootfsError> for Failure {
+    fn from(error: RootfsError) -> Self {
+        match error {
+            RootfsError::Disk(error) => error.into(),
+            RootfsError::NoLayers => Self::of(Kind::InvalidArgument, &error),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+/// Mounts the root of a container at `bundle/rootfs`.
+///
+/// The layers' own mounts are gone when it returns, because the overlay holds them by itself:
+/// every container that starts later copies the table of mounts.
+pub(crate) fn mount(id: &str, bundle: &Path, disk: &LayerDisk) -> Result<PathBuf, RootfsError> {
+    if disk.layers.is_empty() {
+        return Err(RootfsError::NoLayers);
+    }
+    let name = disk::find(&disk.serial)?;
+    let nodes = disk::cut(&name, &disk.layers)?;
+    let layers = bundle.join("layers");
+    let mut mounted = Mounted::default();
+    for (index, node) in nodes.iter().enumerate() {
+        let target = layers.join(index.to_string());
+        directory(&target)?;
+        let layer = |source| RootfsError::Layer { index, source };
+        mount_erofs(node, &target).map_err(layer)?;
+        mounted.0.push(target);
+    }
+    let scratch = Path::new(RUN).join("scratch/containers").join(id);
+    let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+    directory(&upper)?;
+    directory(&work)?;
+    let root = bundle.join("rootfs");
+    directory(&root)?;
+    // The merged root takes its mode from the upper directory.
+    let mode = fs::metadata(mounted.0.last().unwrap_or(&root)).map(|root| root.permissions());
+    let mode = mode.unwrap_or_else(|_| fs::Permissions::from_mode(0o755));
+    fs::set_permissions(&upper, mode).map_err(|source| RootfsError::Directory {
+        path: upper.clone(),
+        source,
+    })?;
+    mount_overlay(&mounted.0, &upper, &work, &root)?;
+    Ok(root)
+}
+
+/// Layers that are unmounted when this goes.
+#[derive(Default)]
+struct Mounted(Vec<PathBuf>);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        for layer in &self.0 {
+            let _ = unmount(layer, UnmountFlags::DETACH);
+        }
+    }
+}
+
+fn directory(path: &Path) -> Result<(), RootfsError> {
+    fs::create_dir_all(path).map_err(|source| RootfsError::Directory {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn mount_erofs(node: &Path, target: &Path) -> io::Result<()> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", node)?;
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    attach(&mount, target)
+}
+
+fn attach(mount: &impl std::os::fd::AsFd, target: &Path) -> io::Result<()> {
+    let from_itself = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(move_mount(mount.as_fd(), "", CWD, target, from_itself)?)
+}
+
+/// Layers one by one (`lowerdir+`, Linux 6.8): an option string would be bound to a page.
+fn mount_overlay(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    root: &Path,
+) -> Result<(), RootfsError> {
+    let failed = |step| {
+        move |source: io::Error| RootfsError::Overlay {
+            layers: layers.len(),
+            step,
+            source,
+        }
+    };
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(io::Error::from)
+        .map_err(failed("open"))?;
+    let set = |key: &str, value: &Path| -> io::Result<()> {
+        Ok(fsconfig_set_string(context.as_fd(), key, value)?)
+    };
+    for layer in layers.iter().rev() {
+        set("lowerdir+", layer).map_err(failed("add a layer"))?;
+    }
+    set("upperdir", upper).map_err(failed("set the writable layer"))?;
+    set("workdir", work).map_err(failed("set the work directory"))?;
+    // The writable layer does not outlive the guest, so nothing of it has to reach the disk.
+    fsconfig_set_flag(context.as_fd(), "volatile")
+        .map_err(io::Error::from)
+        .map_err(failed("make it volatile"))?;
+    let mount = || -> io::Result<()> {
+        fsconfig_create(context.as_fd())?;
+        let mount = fsmount(
+            context.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::empty(),
+        )?;
+        attach(&mount, root)
+    };
+    mount().map_err(failed("mount"))
+}

@@ -1,0 +1,135 @@
+//! The few system calls that no safe wrapper offers.
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use tokio::io::unix::AsyncFd;
+
+/// `BLKPG` of `linux/blkpg.h`.
+const BLKPG: libc::Ioctl = 0x1269;
+const BLKPG_ADD_PARTITION: libc::c_int = 1;
+/// `RNDADDENTROPY` and `RNDRESEEDCRNG` of `linux/random.h`.
+const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
+const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
+/// No more entropy is credited at once, in bytes.
+const MAX_ENTROPY: usize = 512;
+
+#[repr(C)]
+struct BlkpgPartition {
+    start: libc::c_longlong,
+    length: libc::c_longlong,
+    pno: libc::c_int,
+    devname: [u8; 64],
+    volname: [u8; 64],
+}
+
+#[repr(C)]
+struct BlkpgIoctlArg {
+    op: libc::c_int,
+    flags: libc::c_int,
+    datalen: libc::c_int,
+    data: *mut c_void,
+}
+
+/// Makes a partition of a range of a disk, in bytes; it exists only in the kernel's memory.
+pub(crate) fn add_partition(
+    disk: BorrowedFd<'_>,
+    number: i32,
+    start: i64,
+    length: i64,
+) -> io::Result<()> {
+    let mut partition = BlkpgPartition {
+        start,
+        length,
+        pno: number,
+        devname: [0; 64],
+        volname: [0; 64],
+    };
+    let mut argument = BlkpgIoctlArg {
+        op: BLKPG_ADD_PARTITION,
+        flags: 0,
+        datalen: i32::try_from(size_of::<BlkpgPartition>()).map_err(io::Error::other)?,
+        data: (&raw mut partition).cast(),
+    };
+    // SAFETY: `argument` and the `partition` it points to are laid out as linux/blkpg.h has them
+    // and outlive the call, which keeps neither.
+    let result = unsafe { libc::ioctl(disk.as_raw_fd(), BLKPG, &raw mut argument) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[repr(C)]
+struct RandPoolInfo {
+    entropy_count: libc::c_int,
+    buf_size: libc::c_int,
+    buf: [u8; MAX_ENTROPY],
+}
+
+/// Credits bytes to the kernel's entropy pool, eight bits each, and has the generator reseeded
+/// at once. `random` is an open `/dev/urandom`. Bytes past the first 512 are not used.
+pub(crate) fn credit_entropy(random: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    let bytes = &bytes[..bytes.len().min(MAX_ENTROPY)];
+    let length = i32::try_from(bytes.len()).map_err(io::Error::other)?;
+    let mut info = RandPoolInfo {
+        entropy_count: length * 8,
+        buf_size: length,
+        buf: [0; MAX_ENTROPY],
+    };
+    info.buf[..bytes.len()].copy_from_slice(bytes);
+    // SAFETY: `info` is laid out as `struct rand_pool_info` with `buf_size` valid bytes after its
+    // head; the kernel only reads it.
+    if unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, &raw const info) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the request takes no argument.
+    if unsafe { libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Takes over a descriptor that this process was started with.
+///
+/// # Errors
+/// If the number names no open descriptor, or one of the three standard ones.
+pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: only asks for flags; an invalid number is answered with EBADF.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open (just checked), and a worker takes each number of its request once,
+    // before it opens anything by itself, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Has `prepare` run in the child between fork and exec.
+pub(crate) fn before_exec(
+    command: &mut Command,
+    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: only worker processes call this, which have one thread, so the child may do what
+    // its parent could: no lock can be held by a thread that the fork did not copy.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Gives SIGPIPE its default action again, which the Rust runtime took away: what this process
+/// starts inherits it.
+pub(crate) fn default_sigpipe() {
+    // SAFETY: SIG_DFL installs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Has the runtime watch a descriptor.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the `OwnedFd` is open as long as it lives, always has the same number, and the
+    // `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register(fd) }?)
+}

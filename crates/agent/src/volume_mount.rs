@@ -1,0 +1,121 @@
+//! Volumes that are file systems: directories on the scratch disk, memory, block devices. Runs
+//! in a worker.
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, mount, mount_bind};
+use serde::{Deserialize, Serialize};
+
+use crate::boot::RUN;
+use crate::disk;
+use crate::failure::{Failure, Kind};
+
+/// File systems that a volume's disk may have.
+const FS_TYPES: [&str; 3] = ["ext4", "xfs", "erofs"];
+
+/// A volume to be mounted.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MountVolume {
+    /// Where: a directory below `/run/skete/volumes` that does not exist.
+    pub(crate) target: PathBuf,
+    /// What.
+    pub(crate) source: Source,
+    /// Bytes; 0: no limit.
+    pub(crate) size_limit: u64,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Source {
+    /// A directory on the scratch disk.
+    Scratch,
+    /// Memory.
+    Tmpfs,
+    /// A disk; the empty file system type is the raw device.
+    Block {
+        serial: String,
+        fs_type: String,
+        read_only: bool,
+    },
+}
+
+impl MountVolume {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let result = match &self.source {
+            Source::Scratch => self.scratch(),
+            Source::Tmpfs => self.tmpfs(),
+            Source::Block {
+                serial,
+                fs_type,
+                read_only,
+            } => {
+                let node = disk::node(&disk::find(serial)?);
+                self.block(&node, fs_type, *read_only)
+            }
+        };
+        result.map_err(|error| {
+            // Nothing half-made stays: the next try begins anew.
+            let _ = fs::remove_dir(&self.target);
+            let kind = match error.kind() {
+                io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
+                io::ErrorKind::InvalidInput => Kind::InvalidArgument,
+                _ => Kind::Internal,
+            };
+            let name = self.target.file_name().unwrap_or_default();
+            Failure::new(
+                kind,
+                format!("cannot make the volume {}: {error}", name.display()),
+            )
+        })
+    }
+
+    fn scratch(&self) -> io::Result<()> {
+        let name = self.target.file_name().unwrap_or_default();
+        let directory = Path::new(RUN).join("scratch/volumes").join(name);
+        fs::create_dir_all(&directory)?;
+        // What an emptyDir has by custom.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777))?;
+        fs::create_dir(&self.target)?;
+        Ok(mount_bind(&directory, &self.target)?)
+    }
+
+    fn tmpfs(&self) -> io::Result<()> {
+        fs::create_dir(&self.target)?;
+        let options = match self.size_limit {
+            0 => "mode=0777".to_owned(),
+            limit => format!("mode=0777,size={limit}"),
+        };
+        let options = CString::new(options)?;
+        let flags = MountFlags::NODEV;
+        Ok(mount(
+            "tmpfs",
+            &self.target,
+            "tmpfs",
+            flags,
+            options.as_c_str(),
+        )?)
+    }
+
+    fn block(&self, node: &Path, fs_type: &str, read_only: bool) -> io::Result<()> {
+        if fs_type.is_empty() {
+            fs::File::create_new(&self.target)?;
+            return Ok(mount_bind(node, &self.target)?);
+        }
+        if !FS_TYPES.contains(&fs_type) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("the guest has no file system `{fs_type}` for volumes"),
+            ));
+        }
+        fs::create_dir(&self.target)?;
+        let mut flags = MountFlags::NODEV;
+        if read_only {
+            flags |= MountFlags::RDONLY;
+        }
+        Ok(mount(node, &self.target, fs_type, flags, None)?)
+    }
+}

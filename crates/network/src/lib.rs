@@ -1,0 +1,33 @@
+//! The network of a Pod: network namespaces, taps, traffic control and filters.
+//!
+//! [`attach`] is for the engine: it is handed a namespace that a CNI plugin has set up, as under
+//! Kubernetes, and puts a tap behind each of its interfaces. [`PodNetworks`] is for one machine:
+//! it makes that namespace and has the standard CNI plugins set it up; [`dns`] gives the Pod's
+//! `resolv.conf` and `hosts`.
+
+#![deny(unsafe_code)]
+
+mod attach;
+mod bridge;
+mod conflist;
+pub mod dns;
+mod filter;
+mod interface;
+pub mod netlink;
+pub mod netns;
+mod plugin;
+mod pod_network;
+mod rules;
+mod sys;
+mod tc;
+#[cfg(test)]
+mod testing;
+
+pub use attach::{Attachment, Error as AttachError, Interface, attach, detach, probe};
+pub use bridge::Error as BridgeError;
+pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
+pub use interface::{Mac, Route};
+pub use plugin::Error as PluginError;
+pub use pod_network::{
+    CniDns, Error as PodNetworkError, Kind, PodNetwork, PodNetworks, netns_name,
+};

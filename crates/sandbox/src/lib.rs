@@ -1,0 +1,25 @@
+//! The engine: a Pod's life from nothing to nothing.
+//!
+//! [`sandbox::Sandbox`] makes the VM, gives it its network, disks and volumes, runs the containers
+//! in it through the agent, and takes everything down again. It knows nothing of ttrpc servers or
+//! of containerd's events: the shim translates.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod cgroup;
+pub mod cleanup;
+pub mod container;
+pub mod error;
+pub mod host_files;
+pub mod layout;
+pub mod network;
+pub mod process;
+pub mod programs;
+pub mod rootfs;
+pub mod sandbox;
+pub mod scratch;
+pub mod size;
+pub mod stdio;
+pub mod timings;
+pub mod vm;
+pub mod volumes;

@@ -1,0 +1,85 @@
+use skete_cri_api::runtime::LinuxContainerResources;
+
+use super::*;
+
+fn pod(cpu_quota: i64, memory_mib: i64) -> PodSandboxConfig {
+    let mut config = PodSandboxConfig::new();
+    *config
+        .linux
+        .mut_or_insert_default()
+        .resources
+        .mut_or_insert_default() = LinuxContainerResources {
+        cpu_quota,
+        cpu_period: 100_000,
+        memory_limit_in_bytes: memory_mib << 20,
+        ..Default::default()
+    };
+    config
+}
+
+#[test]
+fn a_pod_without_limits_gets_the_defaults() {
+    let size = Size::of_pod(&PodSandboxConfig::new()).unwrap();
+    assert_eq!(size.vcpus, DEFAULT_VCPUS);
+    assert_eq!(size.memory_mib, DEFAULT_MEMORY_MIB + GUEST_RESERVE_MIB);
+    assert_eq!(size.scratch_bytes, scratch::DEFAULT_BYTES);
+    assert_eq!(size.limits(0).cpu_quota_us, 0);
+}
+
+#[test]
+fn part_of_a_cpu_becomes_a_whole_vcpu_and_a_quota() {
+    for (quota, vcpus) in [(25_000, 1), (100_000, 1), (150_000, 2), (400_000, 4)] {
+        let size = Size::of_pod(&pod(quota, 64)).unwrap();
+        assert_eq!(size.vcpus, vcpus, "{quota}");
+        assert_eq!(size.limits(0).cpu_quota_us, u64::try_from(quota).unwrap());
+    }
+}
+
+#[test]
+fn the_hosts_limit_holds_guest_and_overhead() {
+    let size = Size::of_pod(&pod(0, 16)).unwrap();
+    assert_eq!(
+        size.limits(100).memory_bytes,
+        (16 + GUEST_RESERVE_MIB + 100) << 20
+    );
+}
+
+#[test]
+fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
+    let size = Size::of_pod(&pod(0, 4096)).unwrap();
+    let error = size.check_fits(100, 2048).unwrap_err().to_string();
+    assert!(
+        error.contains("4244 MiB") && error.contains("2048 MiB"),
+        "{error}"
+    );
+    assert_eq!(
+        Size::of_pod(&pod(6_500_000, 64)),
+        Err(SizeError::TooManyVcpus(65))
+    );
+}
+
+#[test]
+fn annotations_go_before_limits() {
+    let mut config = pod(400_000, 4096);
+    config
+        .annotations
+        .insert(VCPUS_ANNOTATION.into(), "2".into());
+    config
+        .annotations
+        .insert(MEMORY_ANNOTATION.into(), "1Gi".into());
+    let size = Size::of_pod(&config).unwrap();
+    assert_eq!((size.vcpus, size.memory_mib), (2, 1024 + GUEST_RESERVE_MIB));
+}
+
+#[test]
+fn an_annotation_that_is_no_number_is_named() {
+    let mut config = PodSandboxConfig::new();
+    config
+        .annotations
+        .insert(EPHEMERAL_STORAGE_ANNOTATION.into(), "1Gi".into());
+    let error = Size::of_pod(&config).unwrap_err().to_string();
+    assert!(
+        error.contains(EPHEMERAL_STORAGE_ANNOTATION) && error.contains("1Gi"),
+        "{error}"
+    );
+}

@@ -1,0 +1,194 @@
+//! The sandbox's virtual machine: the vsock device's process, the monitor and the agent, brought
+//! up together and taken down together.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::Stdio as ProcessStdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use skete_agent_api::{GUEST_CID, agent};
+use skete_hypervisor::{Accelerator, Disk, Hypervisor, Qemu, Tap, Vm, VmConfig, Vsock};
+use tokio::process::{Child, Command};
+
+use crate::agent::{Agent, request};
+use crate::error::EngineError;
+use crate::layout::Layout;
+use crate::programs::Programs;
+use crate::rootfs::Rootfs;
+use crate::size::Size;
+use crate::timings::{Stopwatch, Timings};
+
+/// The serial of the scratch disk.
+pub const SCRATCH_SERIAL: &str = "scratch";
+/// How long a guest may take to its agent. Emulation on a busy machine is slow.
+const BOOT_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a guest may take to power itself off before the monitor is killed.
+const POWER_OFF: Duration = Duration::from_secs(3);
+
+/// A running VM.
+pub struct Machine {
+    vm: Box<dyn Vm>,
+    agent: Agent,
+    // Held for its `kill_on_drop`.
+    _vsock: Child,
+    disks: AtomicU32,
+}
+
+/// What a VM is started from.
+pub struct Boot<'a> {
+    /// Its paths.
+    pub layout: &'a Layout,
+    /// Kernel, agent and helpers.
+    pub programs: &'a Programs,
+    /// Its size.
+    pub size: &'a Size,
+    /// KVM or emulation.
+    pub accelerator: Accelerator,
+    /// Its network interfaces.
+    pub taps: Vec<Tap>,
+}
+
+impl Machine {
+    /// Starts the vsock device and the monitor, and waits for the agent.
+    ///
+    /// # Errors
+    /// If one of them does not start, or the guest ends or hangs on its way.
+    pub async fn boot(boot: Boot<'_>, timings: &Timings) -> Result<Self, EngineError> {
+        let stopwatch = Stopwatch::start();
+        let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
+        let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
+            .map_err(skete_hypervisor::Error::from)?;
+        scratch.ephemeral = true;
+        let config = VmConfig {
+            id: boot.layout.id().to_owned(),
+            kernel: boot.programs.kernel()?,
+            initramfs: boot.programs.initramfs()?,
+            cmdline: Vec::new(),
+            vcpus: boot.size.vcpus,
+            memory_mib: boot.size.memory_mib,
+            taps: boot.taps,
+            vsock: Some(Vsock::Socket(boot.layout.vhost_socket())),
+            disks: vec![scratch],
+            console: boot.layout.console_log(),
+            run_dir: boot.layout.run().to_owned(),
+            accelerator: boot.accelerator,
+        };
+        let vm = Qemu::default().start(config).await?;
+        timings.record("monitor", stopwatch);
+
+        let stopwatch = Stopwatch::start();
+        let vsock_path = boot.layout.vsock();
+        let (agent, hello) = tokio::select! {
+            connected = Agent::connect(&vsock_path, BOOT_DEADLINE) => connected?,
+            exit = vm.wait() => return Err(EngineError::GuestEnded(exit.to_string())),
+        };
+        timings.record("guest-boot", stopwatch);
+        timings.record_duration("guest-uptime", Duration::from_nanos(hello.uptime_ns));
+        tracing::info!(kernel = hello.kernel, agent = hello.version, "guest is up");
+        Ok(Self {
+            vm,
+            agent,
+            _vsock: vsock,
+            disks: AtomicU32::new(0),
+        })
+    }
+
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The monitor's process id on the host.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.vm.pid()
+    }
+
+    /// Waits until the VM has ended, and says why.
+    pub async fn ended(&self) -> String {
+        self.vm.wait().await.to_string()
+    }
+
+    /// Plugs in the layers of a container as one read-only disk.
+    ///
+    /// # Errors
+    /// If a layer cannot be opened or the monitor refuses.
+    pub async fn attach_layers(&self, rootfs: &Rootfs) -> Result<agent::LayerDisk, EngineError> {
+        let serial = format!("layers-{}", self.disks.fetch_add(1, Ordering::Relaxed));
+        let extents =
+            skete_hypervisor::concatenate(&rootfs.layers).map_err(skete_hypervisor::Error::from)?;
+        let layer = |extent: &skete_hypervisor::Extent| agent::Extent {
+            offset: extent.offset,
+            length: extent.length,
+            ..Default::default()
+        };
+        let layers = extents.iter().map(layer).collect();
+        let disk = Disk {
+            serial: serial.clone(),
+            read_only: true,
+            ephemeral: false,
+            extents,
+        };
+        self.vm.attach_disk(&disk).await?;
+        Ok(agent::LayerDisk {
+            serial,
+            layers,
+            ..Default::default()
+        })
+    }
+
+    /// Unplugs a disk.
+    ///
+    /// # Errors
+    /// If the monitor refuses.
+    pub async fn detach(&self, serial: &str) -> Result<(), EngineError> {
+        Ok(self.vm.detach_disk(serial).await?)
+    }
+
+    /// Lets the guest power itself off, and kills the monitor if it does not.
+    pub async fn power_off(&self) {
+        let off = async {
+            // The answer may never come: the guest is going down.
+            let _ = self
+                .agent
+                .rpc()
+                .power_off(request(), &agent::Empty::new())
+                .await;
+            self.vm.wait().await;
+        };
+        if tokio::time::timeout(POWER_OFF, off).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    /// Ends the monitor at once.
+    pub async fn kill(&self) {
+        self.vm.kill().await;
+    }
+}
+
+/// Starts `skete-vsock` on listening sockets of ours, so that nobody has to wait for them.
+fn start_vsock(layout: &Layout, program: &PathBuf) -> Result<Child, EngineError> {
+    let start = || {
+        let listen = |path: PathBuf| {
+            let listener = UnixListener::bind(path)?;
+            // The device inherits it. Nothing else is started before it is closed here.
+            rustix::io::fcntl_setfd(listener.as_fd(), rustix::io::FdFlags::empty())?;
+            std::io::Result::Ok(listener)
+        };
+        let vhost = listen(layout.vhost_socket())?;
+        let uds = listen(layout.vsock())?;
+        Command::new(program)
+            .args(["--guest-cid", &GUEST_CID.to_string()])
+            .args(["--socket-fd", &vhost.as_raw_fd().to_string()])
+            .args(["--uds-fd", &uds.as_raw_fd().to_string()])
+            .stdin(ProcessStdio::null())
+            .stdout(ProcessStdio::null())
+            .kill_on_drop(true)
+            .spawn()
+    };
+    start().map_err(EngineError::Vsock)
+}

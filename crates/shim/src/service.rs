@@ -1,0 +1,78 @@
+//! What both services of the shim share: the sandbox, once it is created.
+
+use std::sync::{Arc, OnceLock};
+
+use containerd_shim_protos::ttrpc;
+use skete_sandbox::error::EngineError;
+use skete_sandbox::sandbox::Sandbox;
+use tokio::sync::Notify;
+
+use crate::convert;
+use crate::events::Events;
+
+/// The state of the shim.
+pub struct Service {
+    /// containerd's namespace.
+    pub namespace: String,
+    /// The sandbox's id: that of the shim.
+    pub id: String,
+    /// Where events go.
+    pub events: Events,
+    /// Ends the process.
+    pub shutdown: Notify,
+    sandbox: OnceLock<Arc<Sandbox>>,
+}
+
+/// What the services' methods answer.
+pub type Answer<T> = ttrpc::Result<T>;
+
+impl Service {
+    /// A shim without a sandbox.
+    pub fn new(namespace: &str, id: &str, events: Events) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            id: id.to_owned(),
+            events,
+            shutdown: Notify::new(),
+            sandbox: OnceLock::new(),
+        }
+    }
+
+    /// The sandbox, by the id that a request named.
+    pub fn sandbox(&self, id: &str) -> Answer<&Arc<Sandbox>> {
+        self.current().filter(|_| id == self.id).ok_or_else(|| {
+            convert::status(&EngineError::NotFound {
+                what: "sandbox",
+                id: id.to_owned(),
+            })
+        })
+    }
+
+    /// The sandbox, whatever its id.
+    pub fn current(&self) -> Option<&Arc<Sandbox>> {
+        self.sandbox.get()
+    }
+
+    /// The sandbox that a task's request is about.
+    pub fn of_task(&self) -> Answer<&Arc<Sandbox>> {
+        self.sandbox(&self.id)
+    }
+
+    /// Sets the sandbox, once.
+    pub fn set_sandbox(&self, sandbox: Arc<Sandbox>) -> Answer<()> {
+        self.sandbox.set(sandbox).map_err(|_| {
+            convert::status(&EngineError::AlreadyExists {
+                what: "sandbox",
+                id: self.id.clone(),
+            })
+        })
+    }
+}
+
+/// Turns the engine's result into an answer.
+pub fn answer<T>(result: Result<T, EngineError>) -> Answer<T> {
+    result.map_err(|error| {
+        tracing::warn!(error = error.chain(), "request failed");
+        convert::status(&error)
+    })
+}
