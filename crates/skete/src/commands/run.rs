@@ -1,0 +1,623 @@
+//! `skete run`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use skete_image::{Policy, PullOptions};
+use skete_pod::{Manifest, PodPlan, PullPolicy, Role};
+
+use super::control::Control;
+use super::image;
+use super::run_flags::{Flags, What};
+use super::session::{Attachment, Outcome, PodEnded, Session};
+use crate::failure::{CANNOT_EXECUTE, Failure, NOT_FOUND, OWN_ERROR};
+use crate::images;
+use crate::lock::Lock;
+use crate::names;
+use crate::output::{self, Table};
+use crate::paths::Paths;
+use crate::pods::{self, PodsError};
+use crate::record::{
+    ContainerPhase, ContainerRecord, NetworkRecord, Phase, PodId, PodRecord, PublishedPort, SCHEMA,
+    Size, Timing, boot_id, random_uuid,
+};
+use crate::supervise::{self, First, Input, prepare};
+use crate::wire::{Event, Request};
+
+/// A Pod file is never larger.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Run a Pod.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Do not wait for the Pod: print its id
+    #[arg(short, long)]
+    detach: bool,
+    /// Remove the Pod when it has ended
+    #[arg(long)]
+    rm: bool,
+    /// Pass standard input on
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Name of the Pod
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// When to ask the registry: always, missing or never
+    #[arg(long, value_name = "POLICY")]
+    pull: Option<Policy>,
+    /// Show how long each phase of the start took
+    #[arg(long)]
+    timings: bool,
+    /// How to show what the Pod was given and used, on standard error
+    #[arg(long, value_enum, default_value = "line", value_name = "FORM")]
+    receipt: ReceiptForm,
+    /// What makes the VM: kvm, emulation; without it, the best there is
+    #[arg(long, value_name = "NAME")]
+    hypervisor: Option<String>,
+    /// Write the Pod's id to a file
+    #[arg(long, alias = "cidfile", value_name = "FILE")]
+    pod_id_file: Option<PathBuf>,
+    /// No progress, no receipt
+    #[arg(short, long)]
+    quiet: bool,
+    /// Pass signals on to the Pod
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    sig_proxy: bool,
+    /// What a Pod file would say.
+    #[command(flatten)]
+    flags: Flags,
+    /// An image, a Pod file (FILE.yaml, FILE.json, ./FILE) or - for standard input; after an
+    /// image, the command and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "IMAGE|FILE [COMMAND]"
+    )]
+    args: Vec<String>,
+}
+
+/// How to show a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReceiptForm {
+    /// One line for people
+    Line,
+    /// One line of JSON
+    Json,
+    /// Not at all
+    None,
+}
+
+/// What is run.
+#[derive(Debug, PartialEq, Eq)]
+enum Source<'a> {
+    Image(&'a str),
+    File(&'a Path),
+    Stdin,
+}
+
+/// Tells a Pod file from an image by how it is written; never by what happens to be there alone.
+fn source(target: &str) -> Result<Source<'_>, Failure> {
+    if target == "-" {
+        return Ok(Source::Stdin);
+    }
+    let path = Path::new(target);
+    if is_like_file(target) {
+        if path.is_file() {
+            return Ok(Source::File(path));
+        }
+        let what = if path.exists() {
+            "is no file"
+        } else {
+            "is not there"
+        };
+        return Err(Failure::own(format!(
+            "{target} {what}: a name like that is a Pod file's, not an image's"
+        )));
+    }
+    if path.is_file() {
+        crate::complain(&format!(
+            "{target} is taken for an image; for the file of that name write ./{target}"
+        ));
+    }
+    Ok(Source::Image(target))
+}
+
+/// A Pod that is on record and not started yet.
+struct Made {
+    record: PodRecord,
+    input: Input,
+    lock: Lock,
+    manifest: Manifest,
+}
+
+impl Run {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The Pod could not be started, or its end was not seen.
+    pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
+        let began = Instant::now();
+        let manifest = self.manifest()?;
+        let mut made = self.put_on_record(paths, manifest)?;
+        made.record.timings.push(timing("command", began.elapsed()));
+        let ready = self.make_ready(paths, &mut made);
+        if let Err(failure) = ready {
+            // Nothing half-made stays: what could not be pulled or planned was never a Pod.
+            let id = made.record.id.clone();
+            let mut left = Vec::new();
+            images::release(paths, &id, &mut left);
+            pods::remove_held(paths, &id)?;
+            return Err(failure);
+        }
+        let Made { record, lock, .. } = made;
+        if let Some(file) = &self.pod_id_file {
+            std::fs::write(file, record.id.as_str())
+                .map_err(|e| Failure::own(format!("{}: {e}", file.display())))?;
+        }
+        let spawning = Instant::now();
+        supervise::spawn(paths, &record.id, lock)?;
+        let spawned = spawning.elapsed();
+        let runtime = crate::runtime()?;
+        if self.detach {
+            return runtime.block_on(self.watch_start(paths, &record));
+        }
+        let result = runtime.block_on(self.follow(paths, &record, spawned));
+        // A thread that reads the terminal does not end by itself.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// Reads the Pod file, or makes the Pod of the flags.
+    fn manifest(&self) -> Result<Manifest, Failure> {
+        let Some((target, command)) = self.args.split_first() else {
+            return Err(Failure::own("nothing to run"));
+        };
+        let source = source(target)?;
+        let (bytes, name) = match source {
+            Source::Image(image) => return self.manifest_of_image(image, command),
+            Source::File(path) => (
+                crate::files::read_bounded(path, MAX_FILE)
+                    .map_err(|e| Failure::own(format!("cannot read {target}: {e}")))?,
+                target.as_str(),
+            ),
+            Source::Stdin => {
+                if self.interactive {
+                    return Err(Failure::own(
+                        "-i: standard input is the Pod file already, with `run -`",
+                    ));
+                }
+                let mut bytes = Vec::new();
+                let stdin = std::io::stdin().lock();
+                stdin.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+                if bytes.len() as u64 > MAX_FILE {
+                    return Err(Failure::own("standard input is too large for a Pod file"));
+                }
+                (bytes, "standard input")
+            }
+        };
+        if let Some(flag) = self.flags.given() {
+            return Err(Failure::own(format!(
+                "{flag} is for an image: with a Pod file, say it in the file"
+            )));
+        }
+        if let Some(word) = command.first() {
+            return Err(Failure::own(format!(
+                "{word:?} after a Pod file: say in the file what its containers run"
+            )));
+        }
+        Manifest::parse(&bytes, name).map_err(|error| lines(&error))
+    }
+
+    fn manifest_of_image(&self, image: &str, command: &[String]) -> Result<Manifest, Failure> {
+        // An image's name is checked before anything else is done.
+        skete_image::parse_reference(image).map_err(|e| image::failure(e.into()))?;
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => names::random(0)?,
+        };
+        let pod = self.flags.pod(&What {
+            name: &name,
+            image,
+            command,
+            tty: self.tty,
+            stdin: self.interactive,
+            pull_policy: match self.pull {
+                Some(Policy::Always) => "Always",
+                Some(Policy::Never) => "Never",
+                Some(Policy::Missing) | None => "IfNotPresent",
+            },
+        })?;
+        Manifest::new(&pod, "the command line").map_err(|error| lines(&error))
+    }
+
+    /// Puts the Pod on record, under a name that nobody has.
+    fn put_on_record(&self, paths: &Paths, mut manifest: Manifest) -> Result<Made, Failure> {
+        let from_image = matches!(source_of(&self.args), Some(Source::Image(_)));
+        if let (Some(name), false) = (&self.name, from_image) {
+            manifest.pod.metadata.name = Some(name.clone());
+            manifest = Manifest::parse(manifest.to_json().to_string().as_bytes(), "--name")
+                .map_err(|error| lines(&error))?;
+        }
+        let id = PodId::random()?;
+        let uid = random_uuid()?;
+        for tries in 1.. {
+            let plan = prepare::plan(paths, &id, &uid, &manifest)?;
+            let record = self.record(&id, &uid, &manifest, &plan);
+            let input = self.input(&manifest, &plan);
+            match pods::create(paths, &record, &serde_json::to_vec(&input)?) {
+                Ok(lock) => {
+                    return Ok(Made {
+                        record,
+                        input,
+                        lock,
+                        manifest,
+                    });
+                }
+                // A name that was drawn is drawn again.
+                Err(PodsError::NameInUse { .. })
+                    if from_image && self.name.is_none() && tries < 100 =>
+                {
+                    rename(&mut manifest, &names::random(tries)?);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::own("no name is free"))
+    }
+
+    fn record(&self, id: &PodId, uid: &str, manifest: &Manifest, plan: &PodPlan) -> PodRecord {
+        let metadata = &manifest.pod.metadata;
+        PodRecord {
+            schema: SCHEMA,
+            id: id.clone(),
+            uid: uid.to_owned(),
+            name: metadata.name.clone().unwrap_or_default(),
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            created: Timestamp::now(),
+            boot_id: boot_id(),
+            labels: metadata.labels.clone().unwrap_or_default(),
+            spec: serde_json::to_value(&manifest.pod.spec).unwrap_or_default(),
+            remove: self.rm,
+            size: Size {
+                vcpus: plan.size.vcpus,
+                memory_mib: plan.size.memory_mib,
+            },
+            phase: Phase::Pending,
+            containers: plan.all_containers().map(container_record).collect(),
+            network: NetworkRecord {
+                ports: published(plan),
+                ..NetworkRecord::default()
+            },
+            started: None,
+            follower_pid: None,
+            end: None,
+            receipt: None,
+            timings: Vec::new(),
+        }
+    }
+
+    fn input(&self, manifest: &Manifest, plan: &PodPlan) -> Input {
+        Input {
+            manifest: manifest.to_json(),
+            no_network: plan.network.as_deref() == Some("none"),
+            first: if self.detach {
+                First::Watcher
+            } else {
+                First::Attached
+            },
+            images: BTreeMap::new(),
+            hypervisor: self.hypervisor.clone(),
+        }
+    }
+
+    /// Pulls the images, and looks whether the Pod fits them.
+    fn make_ready(&self, paths: &Paths, made: &mut Made) -> Result<(), Failure> {
+        let record = &mut made.record;
+        let plan = prepare::plan(paths, &record.id, &record.uid, &made.manifest)?;
+        let began = Instant::now();
+        let store = images::open(paths).map_err(image::failure)?;
+        let mut options = PullOptions::default();
+        options.registries = images::registries().map_err(image::failure)?;
+        options.stop = images::stop_on_signal()?;
+        for container in plan.all_containers() {
+            let name = &container.image;
+            if !made.input.images.contains_key(name) {
+                options.policy = self.pull.unwrap_or(match container.pull_policy {
+                    PullPolicy::Always => Policy::Always,
+                    PullPolicy::IfNotPresent => Policy::Missing,
+                    PullPolicy::Never => Policy::Never,
+                });
+                options.progress = images::progress(self.quiet);
+                let image = image::pull(&store, name, &options)?;
+                // Held until the Pod has been cleaned up after.
+                let _hold = store.hold(record.id.as_str(), &image)?;
+                made.input.images.insert(name.clone(), image.id.to_string());
+            }
+        }
+        record.timings.push(timing("images", began.elapsed()));
+        for (container, shown) in plan.all_containers().zip(&mut record.containers) {
+            let id = made.input.images.get(&container.image);
+            let id = id.map(String::as_str).unwrap_or_default();
+            let (_, config) = prepare::image(&store, &container.image, id)?;
+            // What does not fit is told now, and not by a VM that was started for nothing.
+            let spec = container.spec(&skete_pod::ContainerInput {
+                image: &config,
+                image_name: &container.image,
+                sandbox_id: record.id.as_str(),
+                container_id: record.id.as_str(),
+                sandbox_pid: 0,
+                addresses: skete_pod::Addresses {
+                    pod: &[],
+                    host: &[],
+                },
+            })?;
+            shown.image_id = id.to_owned();
+            let arguments = spec.process().as_ref().and_then(|p| p.args().clone());
+            shown.command = typed(&arguments.unwrap_or_default());
+        }
+        record.save(paths)?;
+        let input = serde_json::to_vec(&made.input)?;
+        crate::files::write_atomically(&paths.pod_input(&record.id), &input, 0o600)?;
+        Ok(())
+    }
+
+    /// `-d`: waits until the first container runs.
+    async fn watch_start(&self, paths: &Paths, record: &PodRecord) -> Result<u8, Failure> {
+        let main = record.main_container().map(|c| c.name.clone());
+        let control = Control::ask(paths, &record.id, Request::Watch).await?;
+        let Some(mut control) = control else {
+            return Err(Failure::own("the Pod's follower is gone"));
+        };
+        loop {
+            match control.next().await? {
+                Some(Event::ContainerStarted { container })
+                    if Some(&container) == main.as_ref() =>
+                {
+                    break;
+                }
+                Some(Event::ContainerEnded {
+                    container,
+                    exit_code,
+                    reason,
+                    message,
+                }) if Some(&container) == main.as_ref() && reason == "ContainerCannotRun" => {
+                    let code = u8::try_from(exit_code).unwrap_or(OWN_ERROR);
+                    return Err(Failure::new(code, message));
+                }
+                Some(Event::Ended {
+                    exit_code, message, ..
+                }) => {
+                    if message.is_empty() {
+                        break;
+                    }
+                    let code = u8::try_from(exit_code).unwrap_or(OWN_ERROR);
+                    return Err(Failure::new(code, message));
+                }
+                Some(_) => {}
+                None => return Err(Failure::own("the Pod's follower is gone")),
+            }
+        }
+        output::print(&format!("{}\n", record.id))?;
+        Ok(0)
+    }
+
+    async fn follow(
+        &self,
+        paths: &Paths,
+        record: &PodRecord,
+        spawned: Duration,
+    ) -> Result<u8, Failure> {
+        let main = record.main_container();
+        let stdin = main.filter(|c| c.stdin).map(|c| c.name.clone());
+        let names: Vec<String> = if record.containers.len() > 1 {
+            record.containers.iter().map(|c| c.name.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        let attachment = Attachment {
+            container: None,
+            stdin,
+            tty: main.filter(|c| c.tty).map(|c| c.name.clone()),
+            names,
+            proxy_signals: self.sig_proxy,
+            stop_on_signal: self.sig_proxy,
+        };
+        let session = Session::connect(paths, &record.id, attachment).await?;
+        match session.follow().await? {
+            Outcome::Ended(ended) => self.conclude(record, *ended, spawned),
+            Outcome::ContainerEnded(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+            Outcome::Detached => {
+                crate::complain(&format!(
+                    "detached: `skete attach {}` attaches again",
+                    record.name
+                ));
+                Ok(0)
+            }
+            Outcome::Lost => {
+                let work = crate::sweep::look(paths)?;
+                for problem in crate::sweep::carry_out(paths, work).await {
+                    crate::complain(&problem);
+                }
+                Err(Failure::new(
+                    137,
+                    format!("the follower of Pod {} was killed", record.name),
+                ))
+            }
+        }
+    }
+
+    /// The Pod has ended: says what is to be said of it.
+    fn conclude(
+        &self,
+        record: &PodRecord,
+        ended: PodEnded,
+        spawned: Duration,
+    ) -> Result<u8, Failure> {
+        if self.timings {
+            let mut timings = ended.timings;
+            timings.push(timing("follower", spawned));
+            if let Some(first) = ended.first_output {
+                timings.push(timing("first output after the follower", first));
+            }
+            show_timings(&timings);
+        }
+        if let (Some(receipt), false) = (&ended.receipt, self.quiet) {
+            match self.receipt {
+                ReceiptForm::Line => {
+                    crate::complain(&format!("Pod {}: {}", record.name, receipt.line()));
+                }
+                ReceiptForm::Json => eprint_line(&serde_json::to_string(receipt)?),
+                ReceiptForm::None => {}
+            }
+        }
+        let code = u8::try_from(ended.exit_code).unwrap_or(u8::MAX);
+        let known = [OWN_ERROR, CANNOT_EXECUTE, NOT_FOUND].contains(&code);
+        if !ended.message.is_empty() {
+            let message = if known {
+                ended.message
+            } else {
+                format!("Pod {}: {}", record.name, ended.message)
+            };
+            return Err(Failure::new(code, message));
+        }
+        if !matches!(
+            ended.reason.as_str(),
+            "Completed" | "Error" | "Stopped" | "Killed"
+        ) {
+            let message = format!("Pod {}: {}", record.name, ended.reason);
+            return Err(Failure::new(code, message));
+        }
+        Ok(code)
+    }
+}
+
+/// As [`source`], of what has been looked at already.
+fn source_of(args: &[String]) -> Option<Source<'_>> {
+    let target = args.first()?;
+    let path = Path::new(target);
+    if target == "-" {
+        return Some(Source::Stdin);
+    }
+    Some(if is_like_file(target) {
+        Source::File(path)
+    } else {
+        Source::Image(target)
+    })
+}
+
+fn is_like_file(target: &str) -> bool {
+    let suffix = Path::new(target)
+        .extension()
+        .and_then(|suffix| suffix.to_str());
+    matches!(suffix, Some("yaml" | "yml" | "json"))
+        || ["/", "./", "../"]
+            .iter()
+            .any(|start| target.starts_with(start))
+}
+
+fn rename(manifest: &mut Manifest, name: &str) {
+    let metadata = &mut manifest.pod.metadata;
+    let before = metadata.name.replace(name.to_owned()).unwrap_or_default();
+    let prefix = skete_pod::annotations::USER_PREFIX;
+    if let Some(annotations) = &mut metadata.annotations
+        && let Some(user) = annotations.remove(&format!("{prefix}{before}"))
+    {
+        annotations.insert(format!("{prefix}{name}"), user);
+    }
+    if let Some(spec) = &mut manifest.pod.spec
+        && let Some(container) = spec.containers.first_mut()
+    {
+        container.name = name.to_owned();
+    }
+}
+
+fn container_record(plan: &skete_pod::ContainerPlan) -> ContainerRecord {
+    ContainerRecord {
+        name: plan.name.clone(),
+        init: plan.role != Role::Main,
+        image: plan.image.clone(),
+        image_id: String::new(),
+        command: String::new(),
+        state: ContainerPhase::Waiting,
+        waiting: "PodInitializing".to_owned(),
+        task_id: String::new(),
+        pid: None,
+        started: None,
+        terminated: None,
+        restarts: 0,
+        tty: plan.tty,
+        stdin: plan.stdin,
+    }
+}
+
+fn published(plan: &PodPlan) -> Vec<PublishedPort> {
+    let mappings = plan.sandbox.port_mappings.iter();
+    mappings
+        .filter(|port| port.host_port > 0)
+        .map(|port| PublishedPort {
+            host_ip: port.host_ip.clone(),
+            host_port: u16::try_from(port.host_port).unwrap_or(0),
+            container_port: u16::try_from(port.container_port).unwrap_or(0),
+            protocol: match port.protocol.value() {
+                1 => "UDP",
+                2 => "SCTP",
+                _ => "TCP",
+            }
+            .to_owned(),
+        })
+        .collect()
+}
+
+/// A command as one would type it.
+fn typed(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    let quoted = |word: &String| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Each problem of a Pod file on a line of its own.
+fn lines(error: &skete_pod::ManifestError) -> Failure {
+    let lines: Vec<_> = error.problems.iter().map(ToString::to_string).collect();
+    Failure::own(lines.join("\n"))
+}
+
+fn timing(phase: &str, took: Duration) -> Timing {
+    Timing {
+        phase: phase.to_owned(),
+        nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+    }
+}
+
+fn show_timings(timings: &[Timing]) {
+    let mut table = Table::new(&["PHASE", "MS"]);
+    for timing in timings {
+        let milliseconds = timing.nanoseconds as f64 / 1e6;
+        table.row(vec![timing.phase.clone(), format!("{milliseconds:.2}")]);
+    }
+    for line in table.render().lines() {
+        eprint_line(line);
+    }
+}
+
+fn eprint_line(line: &str) {
+    use std::io::Write;
+    // Nobody is left to read it.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+#[path = "run_test.rs"]
+mod tests;

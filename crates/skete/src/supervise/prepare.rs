@@ -1,0 +1,245 @@
+//! What the kubelet and containerd's CRI plugin work out for a Pod before its sandbox is made,
+//! by `skete-pod`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skete_cri_api::runtime::PodSandboxConfig;
+use skete_network::PodNetwork;
+use skete_pod::{ImageConfig, Manifest, PodContext, PodPlan, RestartPolicy, Role};
+
+use super::Input;
+use super::plan::{ContainerPlan, Restart};
+use crate::images;
+use crate::paths::Paths;
+use crate::record::{PodId, PodRecord};
+use crate::signals;
+
+/// Sandbox annotation: bytes of scratch disk. The CRI does not carry the Pod's limit.
+const EPHEMERAL_STORAGE: &str = "io.skete.ephemeral-storage-bytes";
+/// Sandbox annotation: which maker of VMs.
+const HYPERVISOR: &str = "io.skete.hypervisor";
+/// What an image configuration may have: as the store bounds it.
+const MAX_CONFIG: u64 = 4 << 20;
+
+/// Why a Pod cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// What `skete run` left cannot be read again.
+    #[error(transparent)]
+    Manifest(#[from] skete_pod::ManifestError),
+    /// The Pod cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] skete_pod::PlanError),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] skete_pod::WriteError),
+    /// The store is at fault.
+    #[error(transparent)]
+    Image(#[from] skete_image::Error),
+    /// The store is at fault.
+    #[error(transparent)]
+    Store(#[from] skete_image::StoreError),
+    /// An image has gone from the store.
+    #[error("image {0} is not in the store any more")]
+    ImageGone(String),
+    /// An image's configuration cannot be read.
+    #[error("image {image}")]
+    Config {
+        /// Which.
+        image: String,
+        /// Why.
+        #[source]
+        source: skete_pod::ImageConfigError,
+    },
+    /// An image's configuration cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The image's stop signal is none.
+    #[error("image {image}: {message}")]
+    StopSignal {
+        /// Which.
+        image: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// A Pod that is ready to be run.
+pub struct Prepared {
+    /// For the engine.
+    pub sandbox: PodSandboxConfig,
+    /// For the engine.
+    pub annotations: Vec<(String, String)>,
+    /// Init containers and side-cars first.
+    pub containers: Vec<Arc<ContainerPlan>>,
+    /// How long the Pod may run in all.
+    pub active_deadline: Option<Duration>,
+}
+
+/// The Pod's grace period.
+pub fn grace(record: &PodRecord) -> Duration {
+    let seconds = record.spec["terminationGracePeriodSeconds"].as_u64();
+    Duration::from_secs(seconds.unwrap_or(30))
+}
+
+/// Plans a Pod of this machine.
+///
+/// # Errors
+/// Annotations or names do not fit.
+pub fn plan(
+    paths: &Paths,
+    id: &PodId,
+    uid: &str,
+    manifest: &Manifest,
+) -> Result<PodPlan, skete_pod::PlanError> {
+    let run = paths.run_pod(id);
+    let resolver = skete_network::dns::Resolver::of_host(std::path::Path::new("/"));
+    let resolv_conf = resolver.map(|r| r.to_string()).unwrap_or_default();
+    let node_name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    skete_pod::plan(
+        manifest,
+        &PodContext {
+            uid,
+            pods_dir: &run.join("kubelet"),
+            sandbox_dir: &paths.sandbox_bundle(id),
+            log_dir: &paths.pod(id).join("logs"),
+            cgroup_parent: "",
+            node_name: &node_name,
+            resolv_conf: &resolv_conf,
+        },
+    )
+}
+
+/// An image of the store, with its configuration as it came.
+///
+/// # Errors
+/// It is not there, or cannot be read.
+pub fn image(
+    store: &skete_image::Store,
+    name: &str,
+    id: &str,
+) -> Result<(skete_image::Image, ImageConfig), PrepareError> {
+    let image = store
+        .get(id)?
+        .ok_or_else(|| PrepareError::ImageGone(name.to_owned()))?;
+    let path = store.blob_path(&image.id);
+    let bytes = crate::files::read_bounded(&path, MAX_CONFIG)
+        .map_err(|source| PrepareError::Read { path, source })?;
+    let config = ImageConfig::from_json(&bytes).map_err(|source| PrepareError::Config {
+        image: name.to_owned(),
+        source,
+    })?;
+    Ok((image, config))
+}
+
+/// Works everything out, and writes the Pod's files.
+///
+/// # Errors
+/// Something of the Pod or its images does not fit, or a file cannot be written.
+pub fn prepare(
+    paths: &Paths,
+    record: &PodRecord,
+    input: &Input,
+    network: &PodNetwork,
+) -> Result<Prepared, PrepareError> {
+    let json = input.manifest.to_string();
+    let manifest = Manifest::parse(json.as_bytes(), "the Pod")?;
+    let plan = plan(paths, &record.id, &record.uid, &manifest)?;
+    plan.write_volumes()?;
+    let addresses: Vec<_> = network.addresses.iter().map(|net| net.addr()).collect();
+    plan.write_etc_files(&skete_pod::Addresses {
+        pod: &addresses,
+        host: &[],
+    })?;
+    let mut sandbox = plan.sandbox.clone();
+    if let Some(bytes) = plan.ephemeral_storage {
+        let annotation = (EPHEMERAL_STORAGE.to_owned(), bytes.to_string());
+        sandbox.annotations.extend([annotation]);
+    }
+    if let Some(hypervisor) = &input.hypervisor {
+        let annotation = (HYPERVISOR.to_owned(), hypervisor.clone());
+        sandbox.annotations.extend([annotation]);
+    }
+    let annotations = vec![
+        (
+            skete_pod::annotations::CRI_CONTAINER_TYPE.to_owned(),
+            "sandbox".to_owned(),
+        ),
+        (
+            skete_pod::annotations::CRI_SANDBOX_ID.to_owned(),
+            record.id.to_string(),
+        ),
+        (
+            skete_pod::annotations::CRI_SANDBOX_NAMESPACE.to_owned(),
+            record.namespace.clone(),
+        ),
+        (
+            skete_pod::annotations::CRI_SANDBOX_UID.to_owned(),
+            record.uid.clone(),
+        ),
+        (
+            skete_pod::annotations::CRI_SANDBOX_NAME.to_owned(),
+            record.name.clone(),
+        ),
+    ];
+    let store = images::open(paths)?;
+    let mut containers = Vec::new();
+    for (place, container) in plan.all_containers().enumerate() {
+        let id = input.images.get(&container.image);
+        let id = id.ok_or_else(|| PrepareError::ImageGone(container.image.clone()))?;
+        let (image, config) = image(&store, &container.image, id)?;
+        containers.push(Arc::new(ContainerPlan {
+            place: u8::try_from(place).unwrap_or(u8::MAX),
+            name: container.name.clone(),
+            init: container.role != Role::Main,
+            sidecar: container.role == Role::Sidecar,
+            restart: restart(plan.restart_policy, container.role),
+            tty: container.tty,
+            stdin: container.stdin,
+            stop_signal: stop_signal(&container.image, &config)?,
+            layers: image.layers,
+            pod: container.clone(),
+            image: config,
+            sandbox_id: record.id.to_string(),
+            addresses: addresses.clone(),
+        }));
+    }
+    Ok(Prepared {
+        sandbox,
+        annotations,
+        containers,
+        active_deadline: plan.active_deadline,
+    })
+}
+
+fn restart(policy: RestartPolicy, role: Role) -> Restart {
+    match (role, policy) {
+        (Role::Sidecar, _) => Restart::Always,
+        // An init container that succeeded has done its work.
+        (Role::Init, RestartPolicy::Always) => Restart::OnFailure,
+        (_, RestartPolicy::Always) => Restart::Always,
+        (_, RestartPolicy::OnFailure) => Restart::OnFailure,
+        (_, RestartPolicy::Never) => Restart::Never,
+    }
+}
+
+fn stop_signal(image: &str, config: &ImageConfig) -> Result<u32, PrepareError> {
+    if config.stop_signal.is_empty() {
+        return Ok(signals::TERM);
+    }
+    signals::parse(&config.stop_signal).map_err(|message| PrepareError::StopSignal {
+        image: image.to_owned(),
+        message,
+    })
+}
