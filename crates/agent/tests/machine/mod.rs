@@ -17,12 +17,12 @@ use skete_agent_api::agent_ttrpc::AgentClient;
 use skete_agent_api::{CONTROL_PORT, STDIO_PORT, StdioHeader, StdioStream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use ttrpc::context::{self, Context};
 use ttrpc::r#async::Client;
 use ttrpc::r#async::transport::Socket;
+use ttrpc::context::{self, Context};
 
 /// What may take this long has failed; emulation on a busy machine is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn patient() -> Context {
     context::with_duration(PATIENCE)
@@ -66,7 +66,9 @@ impl Machine {
             .arg("-m")
             .arg(memory_mib.to_string())
             .arg("-object")
-            .arg(format!("memory-backend-memfd,id=mem,size={memory_mib}M,share=on"))
+            .arg(format!(
+                "memory-backend-memfd,id=mem,size={memory_mib}M,share=on"
+            ))
             .arg("-chardev")
             .arg(format!("socket,id=c,path={}", path("vhost").display()))
             .args(["-device", "vhost-user-vsock-pci,chardev=c"])
@@ -82,7 +84,9 @@ impl Machine {
             .stdout(console)
             .spawn()
             .expect("qemu-system-x86_64");
-        wait_until("the monitor answers", || StdStream::connect(path("qmp")).is_ok());
+        wait_until("the monitor answers", || {
+            StdStream::connect(path("qmp")).is_ok()
+        });
         let stream = StdStream::connect(path("qmp")).unwrap();
         let qmp = (BufReader::new(stream.try_clone().unwrap()), stream);
         let (agent, hello) = hello(&path("vsock"), &path("console")).await;
@@ -109,7 +113,11 @@ impl Machine {
             entropy: vec![7; 32],
             ..ConfigureSandboxRequest::default()
         };
-        machine.agent.configure_sandbox(patient(), &request).await.unwrap();
+        machine
+            .agent
+            .configure_sandbox(patient(), &request)
+            .await
+            .unwrap();
         machine
     }
 
@@ -198,7 +206,10 @@ impl Machine {
     /// Starts a process.
     pub(crate) async fn start(&self, id: &str, exec: &str) -> ttrpc::Result<()> {
         let process = process(id, exec);
-        self.agent.start_process(patient(), &process).await.map(drop)
+        self.agent
+            .start_process(patient(), &process)
+            .await
+            .map(drop)
     }
 
     /// Waits for a process's end.
@@ -260,12 +271,6 @@ impl Machine {
         self.agent.create_exec(patient(), &request).await.map(drop)
     }
 
-    /// How much memory the agent has resident, in KiB: its own pages, without those of its
-    /// program, which are the initramfs's.
-    pub(crate) async fn agent_rss(&mut self) -> u64 {
-        0
-    }
-
     /// Turns the guest off and waits until its monitor has ended.
     pub(crate) async fn power_off(&mut self) {
         let _ = self.agent.power_off(patient(), &Empty::default()).await;
@@ -315,14 +320,20 @@ async fn hello(vsock: &Path, console: &Path) -> (AgentClient, HelloResponse) {
             }
         }
         let console = || fs::read_to_string(console).unwrap_or_default();
-        assert!(start.elapsed() < PATIENCE, "no answer; console:\n{}", console());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "no answer; console:\n{}",
+            console()
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 async fn connect(vsock: &Path, port: u32) -> std::io::Result<UnixStream> {
     let mut stream = UnixStream::connect(vsock).await?;
-    stream.write_all(format!("CONNECT {port}\n").as_bytes()).await?;
+    stream
+        .write_all(format!("CONNECT {port}\n").as_bytes())
+        .await?;
     let answer = line_of(&mut stream).await?;
     if answer.starts_with("OK ") {
         return Ok(stream);
@@ -342,7 +353,14 @@ pub(crate) async fn line_of(stream: &mut UnixStream) -> std::io::Result<String> 
 
 /// An OCI specification as the engine gives it.
 pub(crate) fn spec(args: &[&str]) -> serde_json::Value {
-    let caps = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_MKNOD", "CAP_DAC_OVERRIDE"];
+    let caps = [
+        "CAP_CHOWN",
+        "CAP_SETUID",
+        "CAP_SETGID",
+        "CAP_KILL",
+        "CAP_MKNOD",
+        "CAP_DAC_OVERRIDE",
+    ];
     serde_json::json!({
         "ociVersion": "1.1.0",
         "hostname": "c",
@@ -394,7 +412,11 @@ pub(crate) fn busybox(directory: &Path) -> PathBuf {
         "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nowhere:/bin/sh\n",
     )
     .unwrap();
-    fs::write(directory.join("etc/group"), "root:x:0:\nwheel:x:10:nobody\n").unwrap();
+    fs::write(
+        directory.join("etc/group"),
+        "root:x:0:\nwheel:x:10:nobody\n",
+    )
+    .unwrap();
     directory.to_owned()
 }
 
@@ -437,7 +459,9 @@ fn archive(init: &[u8]) -> Vec<u8> {
         let size = u32::try_from(data.len()).unwrap();
         let name_size = u32::try_from(name.len() + 1).unwrap();
         archive.extend_from_slice(b"070701");
-        for field in [0, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0] {
+        for field in [
+            0, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0,
+        ] {
             archive.extend_from_slice(format!("{field:08x}").as_bytes());
         }
         archive.extend_from_slice(name.as_bytes());
