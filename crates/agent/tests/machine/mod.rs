@@ -22,7 +22,7 @@ use ttrpc::r#async::transport::Socket;
 use ttrpc::context::{self, Context};
 
 /// What may take this long has failed; emulation on a busy machine is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn patient() -> Context {
     context::with_duration(PATIENCE)
@@ -269,12 +269,6 @@ impl Machine {
             ..CreateExecRequest::default()
         };
         self.agent.create_exec(patient(), &request).await.map(drop)
-    }
-
-    /// How much memory the agent has resident, in KiB: its own pages, without those of its
-    /// program, which are the initramfs's.
-    pub(crate) async fn agent_rss(&mut self) -> u64 {
-        0
     }
 
     /// Turns the guest off and waits until its monitor has ended.
