@@ -1,4 +1,5 @@
 //! Real virtual machines, with a kernel from `SKETE_TEST_KERNEL` and busybox in the guest.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by them
 
 mod guest;
 
@@ -156,7 +157,7 @@ async fn disks_are_plugged_in_until_no_slot_is_left() {
 async fn a_scratch_disk_is_there_from_the_start_and_gives_space_back() {
     let guest = Guest::new(
         "disk=/dev/$(basename $(dirname $(grep -lx scratch /sys/block/*/serial)))
-         dd if=/dev/urandom of=$disk bs=1M count=8 conv=fsync && echo written
+         dd if=/dev/urandom of=$disk bs=1M count=8 conv=fsync && echo written; sleep 3
          blkdiscard $disk && echo discarded; sleep 1000",
     );
     let file = guest.dir().join("scratch.raw");
