@@ -45,10 +45,7 @@ async fn a_guest_starts_and_powers_off() {
     assert_eq!(exit, vm.wait().await, "the end can be asked for again");
     assert!(!alive(vm.pid()));
     let console = guest.console();
-    assert!(
-        console.contains("up since 0.") || console.contains("up since"),
-        "{console}"
-    );
+    assert!(console.contains("up since "), "{console}");
     println!(
         "answered after {started:?}, ended after {:?}: {console}",
         begun.elapsed()
