@@ -472,4 +472,4 @@ pub fn boot_id() -> String {
 
 #[cfg(test)]
 #[path = "record_test.rs"]
-mod tests;
+pub(crate) mod tests;
