@@ -16,11 +16,11 @@ use rustix::process::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 use skete_agent_api::VOLUMES_DIR;
 
-use crate::boot::RUN;
+use crate::boot::{CGROUP_PARENT, RUN};
 use crate::failure::{Failure, Kind};
 use crate::rootfs::{self, LayerDisk};
 use crate::worker::{Control, Reply, Stdio3, StdioFds};
-use crate::{beneath, delete, lookup, spec, user};
+use crate::{beneath, delete, devices, lookup, notes, spec, user};
 
 /// Directory below [`RUN`] where libcontainer keeps its state.
 pub(crate) const RUNTIME_DIR: &str = "runtime";
@@ -109,11 +109,14 @@ impl Create {
                 .with_stdout(stdio.stdout)
                 .with_stderr(stdio.stderr);
         }
+        notes::hear(control.duplicate().map_err(internal("keep the socket"))?);
         let container = builder
             .as_init(bundle)
             .with_systemd(false)
             .build()
             .map_err(|error| Failure::internal(&error))?;
+        let cgroup = Path::new(CGROUP_PARENT).join(&self.id);
+        devices::restrict(&cgroup, &spec).map_err(internal("cannot restrict the devices"))?;
         container
             .pid()
             .map(|pid| pid.as_raw())

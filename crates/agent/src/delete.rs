@@ -55,7 +55,10 @@ impl Remove {
 /// Goes on after a failure and tells the first: the more is gone, the better.
 pub(crate) fn clean(id: &str) -> Result<(), Failure> {
     let bundle = Path::new(RUN).join("containers").join(id);
-    let mut result = remove_cgroup(&Path::new(CGROUP_PARENT).join(id));
+    let cgroup = Path::new(CGROUP_PARENT).join(id);
+    // A container that was half-made may have a process; there may be no cgroup.
+    let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+    let mut result = remove_cgroup(&cgroup);
     let mut keep = |next: Result<(), RemoveError>| {
         if result.is_ok() {
             result = next;

@@ -96,7 +96,10 @@ pub(crate) fn find(serial: &str) -> Result<String, DiskError> {
     check_serial(serial)?;
     let start = Instant::now();
     loop {
-        if let Some(name) = look(Path::new("/sys/block"), serial) {
+        // It is listed a moment before it can be opened.
+        if let Some(name) = look(Path::new("/sys/block"), serial)
+            && File::open(node(&name)).is_ok()
+        {
             return Ok(name);
         }
         if start.elapsed() > APPEAR_TIMEOUT {

@@ -139,12 +139,13 @@ fn check_head(head: &[u8], name: &str) -> Result<(), LookupError> {
         1 => u16::from_le_bytes([head[18], head[19]]),
         _ => u16::from_be_bytes([head[18], head[19]]),
     };
-    let native = if cfg!(target_arch = "aarch64") {
-        libc::EM_AARCH64
+    let native: &[u16] = if cfg!(target_arch = "aarch64") {
+        &[libc::EM_AARCH64]
     } else {
-        libc::EM_X86_64
+        // The guest's kernel runs programs of 32 bits as well.
+        &[libc::EM_X86_64, libc::EM_386]
     };
-    if machine != native {
+    if !native.contains(&machine) {
         return Err(LookupError::OtherArchitecture(name.to_owned()));
     }
     Ok(())

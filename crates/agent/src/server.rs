@@ -144,6 +144,7 @@ impl Agent {
         };
         let mut response = StatsResponse {
             sandbox: MessageField::some(stats::of_guest()),
+            agent_memory_bytes: stats::of_agent(),
             ..StatsResponse::default()
         };
         for id in ids {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Process, RootBuilder, Spec,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, Process, RootBuilder,
+    Spec,
 };
 
 use serde::Deserialize;
@@ -89,8 +90,45 @@ pub(crate) fn adapt(
     linux.set_mount_label(None);
     linux.set_intel_rdt(None);
     let given = linux.namespaces().clone().unwrap_or_default();
-    linux.set_namespaces(Some(namespaces(given, pid_namespace)?));
+    let list = namespaces(given, pid_namespace)?;
+    let has = |kind| list.iter().any(|namespace| namespace.typ() == kind);
+    // The name of the Pod is the guest's.
+    if !has(LinuxNamespaceType::Uts) {
+        spec.set_hostname(None);
+        spec.set_domainname(None);
+    }
+    if has(LinuxNamespaceType::User) && !has(LinuxNamespaceType::Network) {
+        bind_sysfs(spec)?;
+    }
+    linux.set_namespaces(Some(list));
     spec.set_linux(Some(linux));
+    Ok(())
+}
+
+/// Only who owns the network namespace can mount sysfs anew, and root of a user namespace does
+/// not own the guest's.
+fn bind_sysfs(spec: &mut Spec) -> Result<(), SpecError> {
+    let Some(mounts) = spec.mounts() else {
+        return Ok(());
+    };
+    let mut list = Vec::with_capacity(mounts.len());
+    for mount in mounts {
+        if mount.typ().as_deref() != Some("sysfs") {
+            list.push(mount.clone());
+            continue;
+        }
+        let mut options = mount.options().clone().unwrap_or_default();
+        options.push("rbind".to_owned());
+        let bind = MountBuilder::default()
+            .destination(mount.destination())
+            .typ("bind")
+            .source("/sys")
+            .options(options)
+            .build()
+            .map_err(SpecError::Build)?;
+        list.push(bind);
+    }
+    spec.set_mounts(Some(list));
     Ok(())
 }
 

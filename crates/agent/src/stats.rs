@@ -45,6 +45,12 @@ pub(crate) fn of_guest() -> Usage {
     usage
 }
 
+/// This process's own memory, without the pages of its program.
+pub(crate) fn of_agent() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    meminfo(&status, "RssAnon")
+}
+
 fn common(read: &dyn Fn(&str) -> String) -> Usage {
     let cpu = read("cpu.stat");
     let nanoseconds = |key| flat_value(&cpu, key).saturating_mul(1000);

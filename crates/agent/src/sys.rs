@@ -8,6 +8,8 @@ use std::process::Command;
 
 use tokio::io::unix::AsyncFd;
 
+use crate::devices::Instruction;
+
 /// `BLKPG` of `linux/blkpg.h`.
 const BLKPG: libc::Ioctl = 0x1269;
 const BLKPG_ADD_PARTITION: libc::c_int = 1;
@@ -132,4 +134,90 @@ pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the `OwnedFd` is open as long as it lives, always has the same number, and the
     // `AsyncFd` owns it.
     Ok(unsafe { AsyncFd::register(fd) }?)
+}
+
+// Of `linux/bpf.h`.
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+/// The head of `union bpf_attr` for [`BPF_PROG_LOAD`]; what follows may be left out.
+#[repr(C)]
+struct BpfLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+}
+
+/// The same for [`BPF_PROG_ATTACH`].
+#[repr(C)]
+struct BpfAttach {
+    target_fd: u32,
+    attach_bpf_fd: u32,
+    attach_type: u32,
+    attach_flags: u32,
+}
+
+/// Calls `bpf(2)`.
+///
+/// # Safety
+/// `attribute` is what the command takes, and what it points to is valid.
+unsafe fn bpf<T>(command: libc::c_int, attribute: &T) -> io::Result<libc::c_int> {
+    // SAFETY: the caller answers for the content; its size is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attribute),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    libc::c_int::try_from(result).map_err(io::Error::other)
+}
+
+/// Loads a program that decides on the use of devices.
+pub(crate) fn load_device_program(program: &[Instruction]) -> io::Result<OwnedFd> {
+    let load = BpfLoad {
+        prog_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        insn_cnt: u32::try_from(program.len()).map_err(io::Error::other)?,
+        insns: program.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: 0,
+    };
+    // SAFETY: the instructions, `insn_cnt` of them in the kernel's layout, and the licence
+    // outlive the call, which copies them.
+    let fd = unsafe { bpf(BPF_PROG_LOAD, &load) }?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches it to a cgroup, given by its directory, beside those that are there.
+pub(crate) fn attach_device_program(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let fd = |fd: BorrowedFd<'_>| u32::try_from(fd.as_raw_fd()).map_err(io::Error::other);
+    let attach = BpfAttach {
+        target_fd: fd(cgroup)?,
+        attach_bpf_fd: fd(program)?,
+        attach_type: BPF_CGROUP_DEVICE,
+        attach_flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: there are no pointers in it.
+    unsafe { bpf(BPF_PROG_ATTACH, &attach) }.map(drop)
 }

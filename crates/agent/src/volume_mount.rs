@@ -26,6 +26,10 @@ pub(crate) struct MountVolume {
     pub(crate) source: Source,
     /// Bytes; 0: no limit.
     pub(crate) size_limit: u64,
+    /// Permission bits; 0: 0777, what an emptyDir has by custom.
+    pub(crate) mode: u32,
+    /// Group.
+    pub(crate) gid: u32,
 }
 
 /// What a volume is made of.
@@ -73,22 +77,29 @@ impl MountVolume {
         })
     }
 
+    fn mode(&self) -> u32 {
+        match self.mode & 0o7777 {
+            0 => 0o777,
+            mode => mode,
+        }
+    }
+
     fn scratch(&self) -> io::Result<()> {
         let name = self.target.file_name().unwrap_or_default();
         let directory = Path::new(RUN).join("scratch/volumes").join(name);
         fs::create_dir_all(&directory)?;
-        // What an emptyDir has by custom.
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777))?;
+        std::os::unix::fs::chown(&directory, None, Some(self.gid))?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(self.mode()))?;
         fs::create_dir(&self.target)?;
         Ok(mount_bind(&directory, &self.target)?)
     }
 
     fn tmpfs(&self) -> io::Result<()> {
         fs::create_dir(&self.target)?;
-        let options = match self.size_limit {
-            0 => "mode=0777".to_owned(),
-            limit => format!("mode=0777,size={limit}"),
-        };
+        let mut options = format!("mode={:o},gid={}", self.mode(), self.gid);
+        if self.size_limit > 0 {
+            options.push_str(&format!(",size={}", self.size_limit));
+        }
         let options = CString::new(options)?;
         let flags = MountFlags::NODEV;
         Ok(mount(

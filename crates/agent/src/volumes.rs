@@ -67,6 +67,8 @@ impl Volumes {
             target,
             source,
             size_limit: request.size_limit,
+            mode: request.mode,
+            gid: request.gid,
         }))
         .await;
         if mounted.is_err() {

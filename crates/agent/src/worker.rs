@@ -55,6 +55,8 @@ pub(crate) enum Reply {
     Pid(i32),
     /// The kernel's name of the disk found.
     Name(String),
+    /// More about a failure that may follow.
+    Note(String),
     /// All done, nothing to tell.
     Done,
     /// It could not be done.
@@ -140,8 +142,30 @@ impl Worker {
         }
     }
 
-    /// The next reply; none if the worker, and who took its socket over, have closed it.
+    /// The next reply that is no note; none if the worker, and who took its socket over, have closed it.
     pub(crate) async fn reply(&mut self) -> Result<Option<Reply>, Failure> {
+        let mut note = None;
+        loop {
+            match self.any_reply().await? {
+                Some(Reply::Note(text)) => {
+                    // The first comes from where it happened.
+                    note.get_or_insert(text);
+                }
+                Some(Reply::Failed(failure)) => {
+                    let told = failure.kind != Kind::Internal;
+                    return Ok(Some(Reply::Failed(match note {
+                        Some(note) if !told => {
+                            Failure::new(failure.kind, format!("{}: {note}", failure.message))
+                        }
+                        _ => failure,
+                    })));
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+
+    async fn any_reply(&mut self) -> Result<Option<Reply>, Failure> {
         let mut line = Vec::new();
         let read = async {
             let mut bounded = (&mut self.replies).take(MAX_REPLY);

@@ -20,7 +20,7 @@
 //! of GNU tar and star (layers do not carry them), global PAX headers (containerd ignores them).
 //! A directory that the tar names only as part of a path gets mode 0755, owner 0:0 and time 0.
 //!
-//! Images can be mounted by Linux 5.16 and later (EROFS with chunk-based files), and checked by
+//! Images can be mounted by Linux 5.15 and later (EROFS with chunk-based files), and checked by
 //! `fsck.erofs` 1.5 and later.
 //!
 //! ```

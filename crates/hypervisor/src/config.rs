@@ -1,5 +1,6 @@
 //! What a VM is made of.
 
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -87,9 +88,11 @@ impl VmConfig {
                 machine,
             });
         }
-        for file in [&self.kernel, &self.initramfs] {
-            readable(file)?;
+        let magic = readable(&self.kernel)?;
+        if magic != *b"\x7fELF" {
+            return Err(Error::NotAKernel(self.kernel.clone()));
         }
+        readable(&self.initramfs)?;
         if let Some(word) = self
             .cmdline
             .iter()
@@ -104,16 +107,22 @@ impl VmConfig {
     }
 }
 
-fn readable(path: &std::path::Path) -> Result<(), Error> {
+/// The first bytes of a file that can be read.
+fn readable(path: &std::path::Path) -> Result<[u8; 4], Error> {
     let failed = |source| Error::File {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut file = std::fs::File::open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("not a regular file")));
+        return Err(failed(io::Error::other("not a regular file")));
     }
-    Ok(())
+    let mut magic = [0; 4];
+    match file.read_exact(&mut magic) {
+        // A file this short is for the caller to judge.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(failed(error)),
+        _ => Ok(magic),
+    }
 }
 
 /// The memory of this machine in MiB.

@@ -45,6 +45,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What should be the guest's kernel is something else.
+    #[error("{} is not a kernel: it is no ELF file", .0.display())]
+    NotAKernel(PathBuf),
     /// A disk is refused.
     #[error("the disk is refused")]
     Disk(#[from] DiskError),

@@ -60,10 +60,11 @@ impl Error {
     /// Whether the image does not exist, as far as this user may see.
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::Pull { source, .. } => matches!(
-                **source,
-                pull::Error::NotPresent | pull::Error::Registry(registry::Error::NotFound { .. })
-            ),
+            Self::Pull { source, .. } => match &**source {
+                pull::Error::NotPresent => true,
+                pull::Error::Registry(error) => error.is_not_found(),
+                _ => false,
+            },
             Self::Store(error) => matches!(error, store::Error::NotFound { .. }),
             _ => false,
         }

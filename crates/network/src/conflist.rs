@@ -206,6 +206,13 @@ impl ConfList {
         self.plugins.iter().map(with_rest).collect()
     }
 
+    /// Whether any plugin makes masquerading rules for each Pod.
+    pub(crate) fn masquerades(&self) -> bool {
+        self.plugins
+            .iter()
+            .any(|plugin| plugin.get("ipMasq") == Some(&Value::Bool(true)))
+    }
+
     /// Whether any plugin publishes ports.
     pub(crate) fn publishes(&self) -> bool {
         let publishes = |plugin: &Map<String, Value>| {

@@ -199,6 +199,28 @@ fn another_ones_neighbour_discovery_does_not_arrive() {
             behind_options(POD_MAC.link_local(), 0, 130),
         ),
         ("routing header", v6(POD_V6, PEER_V6, 43, &[58; 48])),
+        (
+            "no listener report behind hop-by-hop options",
+            v6(
+                POD_V6,
+                ALL_NODES,
+                0,
+                &[&[60, 0, 5, 2, 0, 0, 1, 0, 143], &[0; 39][..]].concat(),
+            ),
+        ),
+        (
+            "a listener report behind more hop-by-hop options",
+            v6(
+                POD_V6,
+                ALL_NODES,
+                0,
+                &[&[58, 1, 5, 2, 0, 0, 1, 0, 143], &[0; 39][..]].concat(),
+            ),
+        ),
+        (
+            "no router solicitation",
+            v6(Ipv6Addr::UNSPECIFIED, ALL_NODES, UDP, &[133; 40]),
+        ),
     ]);
 }
 
@@ -219,6 +241,15 @@ fn tagged_foreign_and_broken_frames_do_not_arrive() {
     let tagged = |tag: u16| ethernet(POD_MAC, tag, &[&[0, 5, 8, 0], &packet[..]].concat());
     let mut version_5 = packet.clone();
     version_5[0] = 0x55;
+    let mut igmp_5 = ipv4(POD_V4, PEER_V4, 2, &[0x94, 4, 0, 0], &[0; 16]);
+    igmp_5[0] = 0x56;
+    let mut version_7 = ipv6(POD_V6, PEER_V6, UDP, &[0; 40]);
+    version_7[0] = 0x70;
+    let arp = |at: usize| {
+        let mut packet = arp_request(POD_MAC, POD_V4, PEER_V4);
+        packet[at] ^= 1;
+        ethernet(POD_MAC, 0x0806, &packet)
+    };
     expect_none(vec![
         ("802.1Q", tagged(0x8100)),
         ("802.1ad", tagged(0x88a8)),
@@ -230,6 +261,12 @@ fn tagged_foreign_and_broken_frames_do_not_arrive() {
         ("LLDP", ethernet(POD_MAC, 0x88cc, &[0; 40])),
         ("MPLS", ethernet(POD_MAC, 0x8847, &packet)),
         ("IPv5", ethernet(POD_MAC, 0x0800, &version_5)),
+        ("IGMP over IPv5", ethernet(POD_MAC, 0x0800, &igmp_5)),
+        ("IPv7", ethernet(POD_MAC, 0x86dd, &version_7)),
+        ("ARP of another hardware", arp(1)),
+        ("ARP of another protocol", arp(3)),
+        ("ARP of a longer MAC address", arp(4)),
+        ("ARP of a longer address", arp(5)),
         ("IPv4 cut off", ethernet(POD_MAC, 0x0800, &packet[..12])),
         (
             "ARP cut off",

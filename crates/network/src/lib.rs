@@ -13,10 +13,13 @@ mod conflist;
 pub mod dns;
 mod filter;
 mod interface;
+#[cfg(test)]
+mod machine;
 pub mod netlink;
 pub mod netns;
 mod plugin;
 mod pod_network;
+mod records;
 mod rules;
 mod sys;
 mod tc;
@@ -29,5 +32,6 @@ pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
 pub use interface::{Mac, Route};
 pub use plugin::Error as PluginError;
 pub use pod_network::{
-    CniDns, Error as PodNetworkError, Kind, PodNetwork, PodNetworks, netns_name,
+    CniDns, Error as PodNetworkError, Kind, PodNetwork, PodNetworks, Swept, netns_name,
 };
+pub use records::Error as RecordsError;

@@ -6,26 +6,20 @@
 //! locked while somebody works on it, and the lock goes with the plugin that runs: who cleans up
 //! after a killed process waits for the plugin that the process had started.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
-use crate::conflist::{self, ConfList, NETWORK, PortMapping, Protocol};
+use crate::conflist::{self, ConfList, PortMapping, Protocol};
 use crate::plugin::{self, Call};
+use crate::records::{self, Record, Records};
 use crate::rules;
 use crate::{bridge, netns};
-
-/// How long to wait for another process that works on the same Pod's network.
-const LOCK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What can go wrong with a Pod's network on one machine.
 #[derive(Debug, thiserror::Error)]
@@ -51,24 +45,12 @@ pub enum Error {
         #[source]
         source: plugin::Error,
     },
-    /// A record cannot be read or written.
-    #[error("cannot use {}", .path.display())]
-    Record {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
+    /// The records.
+    #[error(transparent)]
+    Records(#[from] records::Error),
     /// There is a network for the Pod.
     #[error("Pod {0} has a network already")]
     Exists(String),
-    /// Another process works on it, for too long.
-    #[error("others have kept the network of Pod {0} locked for a minute")]
-    Busy(String),
-    /// A Pod's id that cannot be a file's name.
-    #[error("{0:?} cannot be a Pod's id: letters, digits, '-', '_' and '.' are allowed")]
-    Id(String),
     /// A port of the host is another's.
     #[error("port {port}/{protocol} of this machine is in use by {user}")]
     PortTaken {
@@ -141,21 +123,12 @@ pub enum Kind {
     Loopback,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    ports: Vec<PortMapping>,
-    /// None: loopback only.
-    configuration: Option<ConfList>,
-    /// The latest plugin's.
-    result: Option<Value>,
-}
-
 /// The networks of the Pods of one machine.
 #[derive(Debug, Clone)]
 pub struct PodNetworks {
     configuration: PathBuf,
     plugins: Vec<PathBuf>,
-    state: PathBuf,
+    records: Records,
 }
 
 impl PodNetworks {
@@ -169,7 +142,7 @@ impl PodNetworks {
         Self {
             configuration,
             plugins,
-            state,
+            records: Records::new(state),
         }
     }
 
@@ -180,8 +153,8 @@ impl PodNetworks {
     /// # Errors
     /// What could not be done; then nothing is left of it.
     pub fn create(&self, id: &str, kind: &Kind) -> Result<PodNetwork, Error> {
-        let lock = self.lock(id)?;
-        if self.record(id).exists() {
+        let lock = self.records.lock(id)?;
+        if self.records.exists(id) {
             return Err(Error::Exists(id.into()));
         }
         let made = self.make(id, kind, &lock);
@@ -210,14 +183,14 @@ impl PodNetworks {
         };
         {
             // Which ports are whose must not change between the look and the record.
-            let _all = self.lock_all("ports", id)?;
+            let _all = self.records.lock_all("ports", id)?;
             self.check_ports(&record.ports)?;
-            self.store(id, &record)?;
+            self.records.store(id, &record)?;
         }
         let netns = match netns::create(&netns_name(id)) {
             Err(error @ netns::Error::Exists(_)) => {
                 // It is another's, and must not be removed with what is ours.
-                remove_file(&self.record(id))?;
+                self.records.forget(id)?;
                 return Err(Error::Namespace(error));
             }
             other => other.map_err(Error::Namespace)?,
@@ -258,13 +231,13 @@ impl PodNetworks {
             }
             // Two of these at once that both miss their common chain fail.
             let _alone = match name.as_str() {
-                "portmap" | "firewall" => Some(self.lock_all("iptables", call.id)?),
+                "portmap" | "firewall" => Some(self.records.lock_all("iptables", call.id)?),
                 _ => None,
             };
             let result = plugin::call(call, &name, &json!(plugin), lock).map_err(Error::Plugin)?;
             record.result = Some(result);
             // The next plugin's rules are found again by the addresses in here.
-            self.store(call.id, record)?;
+            self.records.store(call.id, record)?;
         }
         Ok(())
     }
@@ -276,8 +249,9 @@ impl PodNetworks {
     /// The first of what could not be done; all else is done, and the record stays, so that it
     /// can be tried again.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
-        let lock = self.lock(id)?;
-        let record = self.load(id)?;
+        let lock = self.records.lock(id)?;
+        let record = self.records.load(id)?;
+        let mut undone = Ok(());
         if let Some(record) = &record {
             let name = netns_name(id);
             if let Some(configuration) = &record.configuration {
@@ -289,14 +263,13 @@ impl PodNetworks {
                     netns,
                     directories: &self.plugins,
                 };
-                self.undo(call, configuration, record, &lock)?;
+                undone = self.undo(call, configuration, record, &lock);
             }
             netns::delete(&name).map_err(Error::Namespace)?;
         }
-        self.free_leases(id)?;
-        remove_file(&self.record(id))?;
-        // Last, so that who waits for it sees all of it gone.
-        remove_file(&self.lock_path(id))
+        self.records.free_leases(id)?;
+        undone?;
+        Ok(self.records.remove(id)?)
     }
 
     fn undo(
@@ -318,6 +291,13 @@ impl PodNetworks {
             });
             first = first.and(done);
         }
+        if configuration.masquerades() {
+            let rest = rules::remove_masquerade(call.id);
+            first = first.and(rest.map_err(|source| Error::Remove {
+                id: call.id.into(),
+                source,
+            }));
+        }
         first
     }
 
@@ -326,13 +306,7 @@ impl PodNetworks {
     /// # Errors
     /// If the records cannot be read.
     pub fn list(&self) -> Result<Vec<String>, Error> {
-        let mut ids = self.lease_holders()?;
-        for name in names(&self.state.join("pods"))? {
-            if let Some(id) = name.strip_suffix(".json").or(name.strip_suffix(".lock")) {
-                ids.insert(id.to_owned());
-            }
-        }
-        Ok(ids.into_iter().collect())
+        Ok(self.records.list()?)
     }
 
     /// Removes the networks of the Pods that are not `alive`. A Pod must be known to be alive
@@ -363,7 +337,7 @@ impl PodNetworks {
                 if firewall && ports {
                     rules::accept_published().map_err(Error::Plugin)?;
                 }
-                let list = ConfList::built_in(&self.leases(), ports, firewall);
+                let list = ConfList::built_in(&self.records.leases(), ports, firewall);
                 list.map_err(Error::Configuration)
             }
         }
@@ -387,6 +361,7 @@ impl PodNetworks {
         }
         for id in self.list()? {
             let others = self
+                .records
                 .load(&id)?
                 .map(|record| record.ports)
                 .unwrap_or_default();
@@ -412,148 +387,11 @@ impl PodNetworks {
         }
         Ok(())
     }
-
-    fn leases(&self) -> PathBuf {
-        self.state.join("leases")
-    }
-
-    /// Host-local's files of one lease each, called by the address, with the holder's id in the
-    /// first line.
-    fn lease_files(&self) -> Result<Vec<(PathBuf, String)>, Error> {
-        let directory = self.leases().join(NETWORK);
-        let mut leases = Vec::new();
-        for name in names(&directory)? {
-            // IPv6 addresses are written with '_' for ':' where that matters; here they are not.
-            if name.parse::<IpAddr>().is_ok() {
-                let path = directory.join(name);
-                match fs::read_to_string(&path) {
-                    Ok(text) => {
-                        let id = text.lines().next().unwrap_or_default().trim().to_owned();
-                        leases.push((path, id));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(Error::Record { path, source }),
-                }
-            }
-        }
-        Ok(leases)
-    }
-
-    fn lease_holders(&self) -> Result<std::collections::BTreeSet<String>, Error> {
-        Ok(self.lease_files()?.into_iter().map(|(_, id)| id).collect())
-    }
-
-    fn free_leases(&self, id: &str) -> Result<(), Error> {
-        for (path, holder) in self.lease_files()? {
-            if holder == id {
-                remove_file(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn record(&self, id: &str) -> PathBuf {
-        self.state.join("pods").join(format!("{id}.json"))
-    }
-
-    fn lock_path(&self, id: &str) -> PathBuf {
-        self.state.join("pods").join(format!("{id}.lock"))
-    }
-
-    fn load(&self, id: &str) -> Result<Option<Record>, Error> {
-        let path = self.record(id);
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Record { path, source }),
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(record) => Ok(Some(record)),
-                Err(error) => Err(Error::Record {
-                    path,
-                    source: error.into(),
-                }),
-            },
-        }
-    }
-
-    /// Whole or not at all.
-    fn store(&self, id: &str, record: &Record) -> Result<(), Error> {
-        let path = self.record(id);
-        let failed = |source| Error::Record {
-            path: path.clone(),
-            source,
-        };
-        let bytes = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
-        let new = path.with_extension("new");
-        fs::write(&new, bytes)
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(failed)
-    }
-
-    /// Locks `what` all Pods share, for the Pod `id`.
-    fn lock_all(&self, what: &str, id: &str) -> Result<File, Error> {
-        lock_file(&self.state.join(format!("{what}.lock")))?.ok_or(Error::Busy(id.into()))
-    }
-
-    /// Locks what belongs to `id`.
-    fn lock(&self, id: &str) -> Result<File, Error> {
-        check_id(id)?;
-        lock_file(&self.lock_path(id))?.ok_or(Error::Busy(id.into()))
-    }
-}
-
-/// Locks the file at `path`, which is made if need be; none if another holds it for too long.
-fn lock_file(path: &Path) -> Result<Option<File>, Error> {
-    let failed = |source| Error::Record {
-        path: path.to_owned(),
-        source,
-    };
-    if let Some(directory) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed)?;
-    }
-    let end = Instant::now() + LOCK_LIMIT;
-    loop {
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let file = options.open(path).map_err(failed)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // Who held it may have removed it, and another made a new one.
-                let locked = file.metadata().map_err(failed)?.ino();
-                if fs::metadata(path).is_ok_and(|now| now.ino() == locked) {
-                    return Ok(Some(file));
-                }
-            }
-            Err(Errno::WOULDBLOCK) if Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            Err(errno) => return Err(failed(errno.into())),
-        }
-    }
 }
 
 /// What the network namespace of the Pod `id` is called.
 pub fn netns_name(id: &str) -> String {
     format!("skete-{id}")
-}
-
-fn check_id(id: &str) -> Result<(), Error> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    // CNI: a container's id begins with a letter or digit.
-    let begins = id.starts_with(|c: char| c.is_ascii_alphanumeric());
-    match begins && id.len() <= 200 && id.chars().all(allowed) {
-        true => Ok(()),
-        false => Err(Error::Id(id.into())),
-    }
 }
 
 fn overlap(a: &PortMapping, b: &PortMapping) -> bool {
@@ -562,34 +400,6 @@ fn overlap(a: &PortMapping, b: &PortMapping) -> bool {
         _ => true,
     };
     a.host_port == b.host_port && a.protocol == b.protocol && addresses
-}
-
-fn names(directory: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::Record {
-        path: directory.to_owned(),
-        source,
-    };
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-fn remove_file(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Record {
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

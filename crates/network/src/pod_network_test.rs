@@ -1,193 +1,9 @@
+use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::testing::Namespace;
-
-/// A machine of its own: a network namespace for the host, and directories.
-struct Machine {
-    host: Namespace,
-    directory: tempfile::TempDir,
-    networks: PodNetworks,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let networks = PodNetworks::new(
-            directory.path().join("config"),
-            vec!["/usr/lib/cni".into()],
-            directory.path().join("state"),
-        );
-        Self {
-            host: Namespace::new(),
-            directory,
-            networks,
-        }
-    }
-
-    /// A machine whose firewall forwards nothing, as Docker sets it up.
-    fn walled() -> Self {
-        let machine = Self::new();
-        machine.host.run("iptables -P FORWARD DROP");
-        machine.host.run("ip6tables -P FORWARD DROP");
-        machine
-    }
-
-    /// The tests of this machine share the names of namespaces: no two may use the same.
-    fn id(&self, name: &str) -> String {
-        format!("{}-{name}", self.host.name)
-    }
-
-    fn create(&self, name: &str, kind: &Kind) -> Result<Pod, Error> {
-        let id = self.id(name);
-        let made = netns::inside(&self.host.path, || self.networks.create(&id, kind)).unwrap()?;
-        let name = netns_name(&id);
-        let path = made.netns.clone();
-        Ok(Pod {
-            network: made,
-            namespace: Namespace { name, path },
-        })
-    }
-
-    fn remove(&self, name: &str) -> Result<(), Error> {
-        let id = self.id(name);
-        netns::inside(&self.host.path, || self.networks.remove(&id)).unwrap()
-    }
-
-    fn rules(&self) -> String {
-        let mut rules = String::new();
-        for program in ["iptables-save", "ip6tables-save"] {
-            rules.extend(
-                self.host
-                    .run(program)
-                    .lines()
-                    .filter(|line| !line.starts_with('#'))
-                    .map(|line| format!("{line}\n")),
-            );
-        }
-        rules
-    }
-
-    /// That nothing in the kernel or on disk speaks of `id` or `addresses` any more.
-    fn assert_nothing_left(&self, name: &str, addresses: &[IpNet]) {
-        let id = &self.id(name);
-        assert_eq!(self.networks.list().unwrap(), Vec::<String>::new());
-        assert!(!Path::new(netns::DIRECTORY).join(netns_name(id)).exists());
-        assert_eq!(
-            names(&self.directory.path().join("state/pods")).unwrap(),
-            Vec::<String>::new()
-        );
-        let rules = self.rules();
-        assert!(!rules.contains(id), "{rules}");
-        for net in addresses {
-            assert!(!rules.contains(&net.addr().to_string()), "{rules}");
-        }
-        let leases = names(&self.networks.leases().join(NETWORK)).unwrap();
-        assert!(
-            !leases.iter().any(|name| name.parse::<IpAddr>().is_ok()),
-            "{leases:?}"
-        );
-        // The kernel takes a vanished namespace apart in its own time.
-        let end = Instant::now() + Duration::from_secs(3);
-        loop {
-            let links = self.host.try_run("ip -oneline link show master skete0").1;
-            if links.is_empty() || links.contains("does not exist") {
-                break;
-            }
-            assert!(Instant::now() < end, "{links}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-struct Pod {
-    network: PodNetwork,
-    namespace: Namespace,
-}
-
-impl Pod {
-    fn v4(&self) -> IpAddr {
-        self.network
-            .addresses
-            .iter()
-            .find(|net| net.addr().is_ipv4())
-            .unwrap()
-            .addr()
-    }
-
-    fn v6(&self) -> IpAddr {
-        self.network
-            .addresses
-            .iter()
-            .find(|net| net.addr().is_ipv6())
-            .unwrap()
-            .addr()
-    }
-
-    fn pings(&self, address: IpAddr) -> bool {
-        let family = if address.is_ipv4() { 4 } else { 6 };
-        self.namespace
-            .try_run(&format!("busybox ping -{family} -c 1 -W 2 {address}"))
-            .0
-    }
-
-    /// Answers one connection to `port` with one line.
-    fn serve(&self, port: u16) -> std::thread::JoinHandle<()> {
-        let listen = || TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port));
-        let listener = netns::inside(&self.namespace.path, listen)
-            .unwrap()
-            .unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            io::Write::write_all(&mut stream, b"here\n").unwrap();
-        })
-    }
-}
-
-fn published(host_port: u16, protocol: Protocol, host_ip: Option<&str>) -> Kind {
-    let host_ip = host_ip.map(|ip| ip.parse().unwrap());
-    Kind::Cni(vec![PortMapping {
-        host_port,
-        container_port: 80,
-        protocol,
-        host_ip,
-    }])
-}
-
-fn fetch(from: &Namespace, address: &str, port: u16) -> String {
-    let connect = || {
-        let address = SocketAddr::new(address.parse().unwrap(), port);
-        let mut stream = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-        let mut text = String::new();
-        io::Read::read_to_string(&mut stream, &mut text)?;
-        io::Result::Ok(text)
-    };
-    match netns::inside(&from.path, connect).unwrap() {
-        Ok(text) => text,
-        Err(error) => format!("{error}"),
-    }
-}
-
-/// A namespace beyond the host, to which the host's default routes lead.
-fn outside(machine: &Machine) -> Namespace {
-    let outside = Namespace::new();
-    let host = &machine.host;
-    host.run(&format!(
-        "ip link add up0 type veth peer name up0 netns {}",
-        outside.name
-    ));
-    for (namespace, last) in [(host, 2), (&outside, 1)] {
-        namespace.run(&format!("ip address add 192.0.2.{last}/24 dev up0"));
-        namespace.run(&format!("ip address add 2001:db8::{last}/64 dev up0 nodad"));
-        namespace.run("ip link set up0 up");
-    }
-    host.run("ip route add default via 192.0.2.1");
-    host.run("ip route add default via 2001:db8::1");
-    // The clouds' metadata service, as if it were here.
-    outside.run("ip address add 169.254.169.254/32 dev lo");
-    outside.run("ip address add fd00:ec2::254/128 dev lo nodad");
-    outside
-}
+use crate::machine::{Machine, fetch, outside, published};
 
 #[test]
 fn pods_reach_each_other_and_the_outside_but_not_the_metadata() {
@@ -393,7 +209,7 @@ fn a_namespace_that_is_anothers_stays() {
     let pod = machine.create("same", &Kind::Loopback).unwrap();
     let id = machine.id("same");
     let mut other = machine.networks.clone();
-    other.state = machine.directory.path().join("other");
+    other.records = Records::new(machine.directory.path().join("other"));
 
     let error = other.create(&id, &Kind::Loopback).unwrap_err();
 
@@ -448,6 +264,38 @@ fn a_users_own_configuration_is_taken() {
 
     machine.remove("user").unwrap();
     machine.assert_nothing_left("user", &pod.network.addresses);
+}
+
+#[test]
+fn a_users_masquerading_is_removed_where_its_plugin_leaves_it() {
+    let machine = Machine::new();
+    let config = machine.directory.path().join("config");
+    fs::create_dir(&config).unwrap();
+    let list = json!({ "cniVersion": "1.0.0", "name": "mine", "plugins": [{
+        "type": "bridge", "bridge": "mine0", "isGateway": true, "ipMasq": true,
+        "ipam": {
+            "type": "host-local", "dataDir": machine.directory.path().join("mine"),
+            "ranges": [[{ "subnet": "10.99.0.0/24" }], [{ "subnet": "fd99::/64" }]],
+        },
+    }] });
+    fs::write(config.join("mine.conflist"), list.to_string()).unwrap();
+    let stays = machine.create("stays", &Kind::Cni(vec![])).unwrap();
+
+    let gone = machine.create("gone", &Kind::Cni(vec![])).unwrap();
+    netns::delete(&gone.namespace.name).unwrap();
+    machine.remove("gone").unwrap();
+    let attached = machine.create("attached", &Kind::Cni(vec![])).unwrap();
+    let state = machine.directory.path().join("network.json");
+    drop(crate::attach(&attached.network.netns, &state).unwrap());
+    machine.remove("attached").unwrap();
+
+    let rules = machine.rules();
+    for name in ["gone", "attached"] {
+        assert!(!rules.contains(&machine.id(name)), "{rules}");
+    }
+    assert_eq!(rules.matches(&machine.id("stays")).count(), 6, "{rules}");
+    machine.remove("stays").unwrap();
+    machine.assert_nothing_left("stays", &stays.network.addresses);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Not by the `bridge` plugin's `ipMasq`: that makes a chain per Pod, and leaves it behind when
 //! the Pod's namespace has gone before it is called.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -98,16 +99,82 @@ pub(crate) fn accept_published() -> Result<(), Error> {
         if there {
             continue;
         }
-        let (success, _, errors) = run("--insert")?;
-        if !success {
-            let message = plugin::one_line(&String::from_utf8_lossy(&errors));
-            return Err(Error::Failed {
-                program: program.into(),
-                message,
-            });
-        }
+        succeeded(program, run("--insert")?)?;
     }
     Ok(())
+}
+
+/// Removes the masquerading of the Pod `id` that a plugin's `ipMasq` made, if it has left any:
+/// `bridge` before 1.2 does when the namespace has gone, or its interface has no addresses.
+pub(crate) fn remove_masquerade(id: &str) -> Result<(), Error> {
+    for (save, restore) in [
+        ("/usr/sbin/iptables-save", "/usr/sbin/iptables-restore"),
+        ("/usr/sbin/ip6tables-save", "/usr/sbin/ip6tables-restore"),
+    ] {
+        let mut command = Command::new(save);
+        command.args(["-t", "nat"]).env_clear().stdin(Stdio::null());
+        let child = match plugin::spawn(&mut command) {
+            // Without the program no plugin has made any.
+            Err(Error::Run { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let (_, rules, _) = plugin::finish(child, Path::new(save))?;
+        let Some(removal) = removal(&String::from_utf8_lossy(&rules), id) else {
+            continue;
+        };
+        let mut command = Command::new(restore);
+        command
+            .args(["--noflush", "--wait", "10"])
+            .env_clear()
+            .stdin(Stdio::piped());
+        let mut child = plugin::spawn(&mut command)?;
+        if let Some(mut input) = child.stdin.take() {
+            // If it does not read, it says why when it ends.
+            let _ = input.write_all(removal.as_bytes());
+        }
+        succeeded(restore, plugin::finish(child, Path::new(restore))?)?;
+    }
+    Ok(())
+}
+
+/// What takes the rules with `id` in their comment out of those that `iptables-save` printed,
+/// with the chains of their own to which they lead; none if there are none.
+fn removal(rules: &str, id: &str) -> Option<String> {
+    let mark = format!(r#"id: \"{id}\""#);
+    let marked = || {
+        rules
+            .lines()
+            .filter(|line| line.starts_with("-A ") && line.contains(&mark))
+    };
+    let chain = |line: &str| line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let target = |line: &str| {
+        line.rsplit_once(" -j ")
+            .map(|(_, target)| target.to_owned())
+    };
+    let chains: BTreeSet<_> = marked()
+        .filter_map(target)
+        .filter(|name| name.starts_with("CNI-"))
+        .collect();
+    let mut text = String::from("*nat\n");
+    for line in marked().filter(|line| !chains.contains(&chain(line))) {
+        text.push_str(&format!("-D{}\n", line.trim_start_matches("-A")));
+    }
+    for chain in &chains {
+        text.push_str(&format!("-F {chain}\n-X {chain}\n"));
+    }
+    text.push_str("COMMIT\n");
+    marked().next().map(|_| text)
+}
+
+fn succeeded(program: &str, (success, _, errors): (bool, Vec<u8>, Vec<u8>)) -> Result<(), Error> {
+    if success {
+        return Ok(());
+    }
+    let message = plugin::one_line(&String::from_utf8_lossy(&errors));
+    Err(Error::Failed {
+        program: program.into(),
+        message,
+    })
 }
 
 /// Whether any chain for forwarded packets in what `nft list ruleset` prints may drop one: its

@@ -45,9 +45,7 @@ pub(crate) fn write(
         return Err(error);
     }
     show(dir, files, group)?;
-    if let Some(old) = old {
-        fs::remove_dir_all(old)?;
-    }
+    remove_stale(dir, &new)?;
     Ok(true)
 }
 
@@ -158,6 +156,21 @@ fn show(dir: &Path, files: &BTreeMap<String, VolumeFile>, group: Option<u32>) ->
         };
         if stale && entry.file_type()?.is_symlink() {
             fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the directories of earlier writes, finished or not.
+fn remove_stale(dir: &Path, new: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let ours = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(".."));
+        if ours && entry.file_type()?.is_dir() && entry.path() != new {
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())

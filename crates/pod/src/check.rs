@@ -275,7 +275,13 @@ fn join(parent: &str, path: &str) -> String {
 /// The nearest word, if one is near enough to be what was meant.
 fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let distance = |other: &str| strsim::osa_distance(&lower, &other.to_lowercase());
+    let distance = |other: &str| {
+        let other = other.to_lowercase();
+        if lower.len() >= 3 && other.starts_with(&lower) {
+            return 1; // only begun
+        }
+        strsim::osa_distance(&lower, &other)
+    };
     words
         .filter(|other| !other.is_empty())
         .map(|other| (distance(other), other))
@@ -354,5 +360,5 @@ fn told(value: &Value) -> String {
 fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let alphabet = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-    text.len() % 4 == 0 && text.len() - body.len() <= 2 && body.bytes().all(alphabet)
+    text.len().is_multiple_of(4) && text.len() - body.len() <= 2 && body.bytes().all(alphabet)
 }

@@ -113,7 +113,7 @@ fn anything(_: &str) -> Result<(), String> {
 
 const METADATA: Kind = Kind::Object(&[
     field("name", OBJECT_NAME),
-    field("generateName", ANY),
+    field("generateName", Kind::Text(generate_name)),
     field("namespace", Kind::Text(names::label)),
     field(
         "labels",
@@ -134,6 +134,11 @@ const METADATA: Kind = Kind::Object(&[
     field("deletionTimestamp", Kind::NotYet),
     field("deletionGracePeriodSeconds", Kind::NotYet),
 ]);
+
+/// The part of a name that is given; what is made ends in a letter or digit.
+fn generate_name(base: &str) -> Result<(), String> {
+    names::subdomain(&format!("{base}x")).map_err(|_| format!("{base:?} does not begin a DNS name"))
+}
 
 fn uid(text: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';

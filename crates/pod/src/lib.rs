@@ -4,7 +4,7 @@
 //! does, so that the shim gets the same things from both doors:
 //!
 //! 1. [`Manifest`] reads a Pod with its ConfigMaps and Secrets from a file, refuses what is not
-//!    honoured, and fills in defaults.
+//!    honoured, and fills in defaults. [`RunOptions`] makes one of command-line flags.
 //! 2. [`plan`] works out everything that is known before network and images are: the sandbox's
 //!    configuration, the guest's size, the volumes, the containers.
 //! 3. [`PodPlan::write_volumes`] and [`PodPlan::write_etc_files`] put files where the kubelet and
@@ -26,6 +26,8 @@ mod plan;
 mod quantity;
 mod random;
 mod resources;
+mod run;
+mod run_flags;
 mod sandbox;
 mod seccomp;
 mod security;
@@ -45,5 +47,6 @@ pub use plan::{
 pub use quantity::{Quantity, QuantityError};
 pub use random::{generate_name, new_uid};
 pub use resources::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, QosClass, Size, SizeError};
+pub use run::{RunError, RunOptions};
 pub use spec::{ContainerInput, SpecError};
 pub use volumes::{EmptyDir, FilesKind, FilesVolume, VolumeFile, VolumePlan, VolumeSource};

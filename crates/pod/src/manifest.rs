@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use thiserror::Error;
 
 use crate::check::{Problem, Report, member};
 use crate::fields::{self, Kind};
+use crate::random::generate_name;
 use crate::tree::{self, Node, Value};
 use crate::{defaults, validate};
 
@@ -236,7 +238,7 @@ impl<'a> Reader<'a> {
     /// The object's name; its namespace is remembered until the Pod's is known.
     fn object(
         &mut self,
-        metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+        metadata: &ObjectMeta,
         kind: &str,
         node: &Node,
         report: &mut Report,
@@ -258,6 +260,9 @@ impl<'a> Reader<'a> {
         }
         if let Some((pod, report)) = &mut self.pod {
             defaults::fill(pod);
+            if let Err(error) = name(&mut pod.metadata) {
+                report.add("metadata.generateName", error.to_string());
+            }
             let objects = validate::Objects {
                 config_maps: &self.config_maps,
                 secrets: &self.secrets,
@@ -288,6 +293,15 @@ impl<'a> Reader<'a> {
             }),
         }
     }
+}
+
+/// Makes a name where only `generateName` is given.
+fn name(metadata: &mut ObjectMeta) -> std::io::Result<()> {
+    let base = metadata.generate_name.as_deref().unwrap_or_default();
+    if metadata.name.is_none() && !base.is_empty() {
+        metadata.name = Some(generate_name(base)?);
+    }
+    Ok(())
 }
 
 /// The API server's bounds of an object's data: 1 MiB in all, and no key in both maps.

@@ -414,4 +414,4 @@ impl PodPlan {
 
 #[cfg(test)]
 #[path = "plan_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -57,7 +57,7 @@ impl Quantity {
             digits = digits * 10 + i128::from(digit - b'0');
         }
         let (base, exponent) = scale(suffix).ok_or_else(form)?;
-        let power = u32::try_from(exponent.unsigned_abs()).map_err(|_| too_large())?;
+        let power = exponent.unsigned_abs();
         let factor = i128::from(base).checked_pow(power).ok_or_else(too_large)?;
         let point = 10i128.pow(u32::try_from(fraction.len()).map_err(|_| too_large())?);
         // Value = digits / point * factor^±1, rounded up to a billionth as Kubernetes does.

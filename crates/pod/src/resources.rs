@@ -35,10 +35,10 @@ pub struct Size {
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum SizeError {
     /// [`annotations::VCPUS`] is no number of CPUs.
-    #[error("{name}: {0:?} is not a whole number from 1 to 255", name = annotations::VCPUS)]
+    #[error("{0:?} is not a number of CPUs from 1 to 255")]
     Vcpus(String),
     /// [`annotations::MEMORY`] is no amount of memory.
-    #[error("{name}: {0:?} is not an amount of memory as 512Mi", name = annotations::MEMORY)]
+    #[error("{0:?} is not an amount of memory as 512Mi")]
     Memory(String),
 }
 
@@ -51,23 +51,37 @@ impl Size {
     /// If an annotation is there and gives no size.
     pub fn of_sandbox(config: &PodSandboxConfig) -> Result<Self, SizeError> {
         let resources = &config.linux.resources;
-        let vcpus = match config.annotations.get(annotations::VCPUS) {
-            Some(text) => parse_vcpus(text)?,
-            None if resources.cpu_quota > 0 && resources.cpu_period > 0 => {
-                // Both are positive, so this rounds up.
-                let cpus = (resources.cpu_quota - 1) / resources.cpu_period + 1;
-                u32::try_from(cpus).unwrap_or(u32::MAX)
+        let (vcpus, memory_mib) = Self::of_annotations(&config.annotations)?;
+        let by_quota = || match (resources.cpu_quota, resources.cpu_period) {
+            // Both are positive, so this rounds up.
+            (quota @ 1.., period @ 1..) => {
+                u32::try_from((quota - 1) / period + 1).unwrap_or(u32::MAX)
             }
-            None => DEFAULT_VCPUS,
+            _ => DEFAULT_VCPUS,
         };
-        let memory_mib = match config.annotations.get(annotations::MEMORY) {
-            Some(text) => parse_memory(text)?,
-            None => match u64::try_from(resources.memory_limit_in_bytes) {
-                Ok(bytes) if bytes > 0 => bytes.div_ceil(1 << 20),
-                _ => DEFAULT_MEMORY_MIB,
-            },
+        let by_limit = || match u64::try_from(resources.memory_limit_in_bytes) {
+            Ok(bytes) if bytes > 0 => bytes.div_ceil(1 << 20),
+            _ => DEFAULT_MEMORY_MIB,
         };
-        Ok(Self { vcpus, memory_mib })
+        Ok(Self {
+            vcpus: vcpus.unwrap_or_else(by_quota),
+            memory_mib: memory_mib.unwrap_or_else(by_limit),
+        })
+    }
+
+    /// CPUs and MiB, where annotations give them.
+    pub(crate) fn of_annotations<'a>(
+        annotations: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Result<(Option<u32>, Option<u64>), SizeError> {
+        let (mut vcpus, mut memory_mib) = (None, None);
+        for (key, value) in annotations {
+            match key.as_str() {
+                annotations::VCPUS => vcpus = Some(parse_vcpus(value)?),
+                annotations::MEMORY => memory_mib = Some(parse_memory(value)?),
+                _ => {}
+            }
+        }
+        Ok((vcpus, memory_mib))
     }
 }
 

@@ -4,7 +4,7 @@
 //! boolean, `0644` is octal), so that a file means here what it means to a cluster. Aliases are
 //! copied, and the copies count: nodes, text and depth are bounded whatever the file says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -14,7 +14,7 @@ use thiserror::Error;
 /// Largest input, in bytes. A ConfigMap and a Secret hold at most 1 MiB each.
 const MAX_BYTES: usize = 16 << 20;
 /// Most nodes of one input, the copies that aliases make included.
-const MAX_NODES: usize = 200_000;
+const MAX_NODES: usize = 100_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 100;
 
@@ -63,7 +63,7 @@ impl TreeError {
     }
 }
 
-/// A value and the line it begins on; 0 where the line is not known.
+/// A value and the line it begins on, that of its key if it has one; 0 where the line is not known.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
     pub(crate) line: u32,
@@ -182,7 +182,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         while let Some((key, node)) = map.next_entry::<String, Node>()? {
             if !seen.insert(key.clone()) {
                 return Err(de::Error::custom(TreeError::DuplicateKey(0, key)));
@@ -193,13 +193,25 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
+/// A map that is being read.
+#[derive(Default)]
+struct MapItems {
+    entries: Vec<(String, Node)>,
+    keys: BTreeSet<String>,
+    /// The key that waits for its value, and its line.
+    key: Option<(String, u32)>,
+}
+
 /// A collection that is being read.
 struct Frame {
     line: u32,
     anchor: usize,
-    items: Vec<Node>,
-    /// `None` for a list; for a map its entries, and the key that waits for its value.
-    map: Option<(Vec<(String, Node)>, Option<String>)>,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Node>),
+    Map(MapItems),
 }
 
 #[derive(Default)]
@@ -231,10 +243,15 @@ impl Builder {
                 let value = scalar(&text, style, tag.as_deref(), line)?;
                 self.add(Node { line, value }, anchor, 1, text.len())
             }
-            Event::SequenceStart(anchor, tag) => self.open(line, anchor, tag.as_deref(), None),
-            Event::MappingStart(anchor, tag) => {
-                self.open(line, anchor, tag.as_deref(), Some((Vec::new(), None)))
+            Event::SequenceStart(anchor, tag) => {
+                self.open(line, anchor, tag.as_deref(), Items::List(Vec::new()))
             }
+            Event::MappingStart(anchor, tag) => self.open(
+                line,
+                anchor,
+                tag.as_deref(),
+                Items::Map(MapItems::default()),
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => {
                 let (node, nodes, bytes) = self.anchors.get(&id).ok_or(TreeError::Alias(line))?;
@@ -260,10 +277,13 @@ impl Builder {
         line: u32,
         anchor: usize,
         tag: Option<&Tag>,
-        map: Option<(Vec<(String, Node)>, Option<String>)>,
+        items: Items,
     ) -> Result<(), TreeError> {
         if let Some(tag) = tag {
-            let plain = if map.is_some() { "map" } else { "seq" };
+            let plain = match items {
+                Items::List(_) => "seq",
+                Items::Map(_) => "map",
+            };
             if !(tag.is_yaml_core_schema() && tag.suffix == plain) {
                 return Err(TreeError::Tag(line, tag.to_string()));
             }
@@ -272,7 +292,7 @@ impl Builder {
             return Err(TreeError::TooDeep(line));
         }
         if let Some(Frame {
-            map: Some((_, None)),
+            items: Items::Map(MapItems { key: None, .. }),
             ..
         }) = self.stack.last()
         {
@@ -281,8 +301,7 @@ impl Builder {
         self.stack.push(Frame {
             line,
             anchor,
-            items: Vec::new(),
-            map,
+            items,
         });
         Ok(())
     }
@@ -291,9 +310,9 @@ impl Builder {
         let Some(frame) = self.stack.pop() else {
             return Ok(());
         };
-        let value = match frame.map {
-            Some((entries, _)) => Value::Map(merged(entries)?),
-            None => Value::List(frame.items),
+        let value = match frame.items {
+            Items::Map(items) => Value::Map(merged(items.entries)?),
+            Items::List(items) => Value::List(items),
         };
         let node = Node {
             line: frame.line,
@@ -311,6 +330,7 @@ impl Builder {
         nodes: usize,
         bytes: usize,
     ) -> Result<(), TreeError> {
+        let line = node.line;
         self.nodes += nodes;
         self.bytes += bytes;
         if self.nodes > MAX_NODES || self.bytes > MAX_BYTES {
@@ -323,35 +343,33 @@ impl Builder {
             self.bytes += bytes;
             self.anchors.insert(anchor, (node.clone(), nodes, bytes));
         }
-        match self.stack.last_mut() {
+        match self.stack.last_mut().map(|frame| &mut frame.items) {
             None if node.value == Value::Null => {}
             None => self.documents.push(node),
-            Some(Frame {
-                map: None, items, ..
-            }) => items.push(node),
-            Some(Frame {
-                map: Some((entries, key)),
-                ..
-            }) => match key.take() {
-                Some(key) => entries.push((key, node)),
-                None => {
-                    let name = match node.value {
-                        Value::Text(text) => text,
-                        Value::Number(_, number) => number.to_string(),
-                        // `y` and `on` would be "true" to Kubernetes, which nobody means.
-                        Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
-                            return Err(TreeError::KeyNotText(node.line));
-                        }
-                    };
-                    if name != "<<" && entries.iter().any(|(k, _)| *k == name) {
-                        return Err(TreeError::DuplicateKey(node.line, name));
-                    }
-                    *key = Some(name);
-                }
+            Some(Items::List(items)) => items.push(node),
+            Some(Items::Map(map)) => match map.key.take() {
+                Some((key, line)) => map.entries.push((key, Node { line, ..node })),
+                None => map.key = Some((key_of(node, &mut map.keys)?, line)),
             },
         }
         Ok(())
     }
+}
+
+/// The key that a node is, if it is a new one.
+fn key_of(node: Node, keys: &mut BTreeSet<String>) -> Result<String, TreeError> {
+    let key = match node.value {
+        Value::Text(text) => text,
+        Value::Number(_, number) => number.to_string(),
+        // `y` and `on` would be "true" to Kubernetes, which nobody means.
+        Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
+            return Err(TreeError::KeyNotText(node.line));
+        }
+    };
+    if !keys.insert(key.clone()) && key != "<<" {
+        return Err(TreeError::DuplicateKey(node.line, key));
+    }
+    Ok(key)
 }
 
 /// Nodes and bytes of text in a tree.
@@ -374,6 +392,7 @@ fn merged(entries: Vec<(String, Node)>) -> Result<Vec<(String, Node)>, TreeError
         return Ok(entries);
     }
     let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(k, _)| k == "<<");
+    let mut keys: BTreeSet<String> = own.iter().map(|(key, _)| key.clone()).collect();
     for (_, node) in merges {
         let sources = match node.value {
             Value::List(items) => items,
@@ -384,7 +403,7 @@ fn merged(entries: Vec<(String, Node)>) -> Result<Vec<(String, Node)>, TreeError
                 return Err(TreeError::Merge(source.line));
             };
             for (key, node) in inherited {
-                if !own.iter().any(|(k, _)| *k == key) {
+                if keys.insert(key.clone()) {
                     own.push((key, node));
                 }
             }

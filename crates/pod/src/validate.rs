@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::{
 use crate::check::{Report, member};
 use crate::env::{FieldPath, Scope};
 use crate::quantity::Quantity;
-use crate::{names, volumes};
+use crate::resources::Size;
+use crate::{annotations, names, volumes};
 
 /// The objects that a Pod may refer to.
 #[derive(Clone, Copy)]
@@ -78,6 +79,7 @@ pub(crate) fn pod(pod: &Pod, objects: &Objects<'_>, report: &mut Report) {
     if spec.containers.is_empty() {
         report.add("spec.containers", "needs at least one container");
     }
+    our_annotations(pod, spec, report);
     pod_level(spec, report);
     volumes::validate(spec, objects, report);
 
@@ -110,6 +112,33 @@ pub(crate) fn all_containers(spec: &PodSpec) -> impl Iterator<Item = (String, &C
     let init = init.map(|(i, c)| (format!("spec.initContainers[{i}]"), c, true));
     let main = spec.containers.iter().enumerate();
     init.chain(main.map(|(i, c)| (format!("spec.containers[{i}]"), c, false)))
+}
+
+/// Annotations of our own are fields like others: a wrong one is not ignored.
+fn our_annotations(pod: &Pod, spec: &PodSpec, report: &mut Report) {
+    let annotations = pod.metadata.annotations.iter().flatten();
+    for (key, value) in annotations.filter(|(key, _)| key.starts_with("io.skete.")) {
+        let path = member("metadata.annotations", key);
+        let sizes = |key: &str| BTreeMap::from([(key.to_owned(), value.clone())]);
+        match key.as_str() {
+            annotations::VCPUS | annotations::MEMORY => {
+                if let Err(error) = Size::of_annotations(&sizes(key)) {
+                    report.add(&path, error.to_string());
+                }
+            }
+            annotations::NETWORK if !matches!(value.as_str(), "default" | "none") => {
+                report.add(&path, format!("{value:?} is not one of default, none"));
+            }
+            annotations::NETWORK => {}
+            _ => match key.strip_prefix(annotations::USER_PREFIX) {
+                Some(name) if all_containers(spec).all(|(_, c, _)| c.name != name) => {
+                    report.add(&path, format!("there is no container {name:?}"));
+                }
+                Some(_) => {}
+                None => report.add(&path, "unknown annotation of Skete's"),
+            },
+        }
+    }
 }
 
 fn pod_level(spec: &PodSpec, report: &mut Report) {
@@ -306,6 +335,13 @@ fn resource_requirements(
     for (what, map) in maps {
         for (name, quantity) in map.iter().flatten() {
             let path = member(&format!("{path}.{what}"), name);
+            let limit = resources
+                .limits
+                .as_ref()
+                .and_then(|limits| limits.get(name));
+            if what == "requests" && limit == Some(quantity) {
+                continue; // told already, and maybe a default
+            }
             let Ok(quantity) = Quantity::parse(&quantity.0) else {
                 continue; // told already
             };

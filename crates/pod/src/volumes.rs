@@ -204,10 +204,10 @@ struct Paths(BTreeSet<String>);
 impl Paths {
     fn add(&mut self, file: &str, path: &str, report: &mut Report) {
         let below = format!("{file}/");
-        let clash = |other: &String| {
-            other == file || other.starts_with(&below) || file.starts_with(&format!("{other}/"))
-        };
-        if self.0.iter().any(clash) {
+        let next = self.0.range(below.clone()..).next();
+        let is_parent = next.is_some_and(|other| other.starts_with(&below));
+        let mut parents = file.match_indices('/').map(|(at, _)| &file[..at]);
+        if is_parent || self.0.contains(file) || parents.any(|parent| self.0.contains(parent)) {
             report.add(path, format!("{file:?} is in the way of another item"));
         }
         self.0.insert(file.to_owned());

@@ -128,6 +128,12 @@ impl Layout {
         self.run.join("vhost")
     }
 
+    /// What the Pod's interfaces had before their taps took it over.
+    #[must_use]
+    pub fn network_state(&self) -> PathBuf {
+        self.run.join("network.json")
+    }
+
     /// What the guest printed on its console, bounded.
     #[must_use]
     pub fn console_log(&self) -> PathBuf {

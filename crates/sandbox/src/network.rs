@@ -60,3 +60,11 @@ pub fn attach(netns: &Path, state: &Path) -> Result<Attached, EngineError> {
     }
     Ok(attached)
 }
+
+/// Gives the interfaces their addresses back, as CNI plugins look for them there when they take
+/// the network down. A namespace that is gone has nothing to give back to.
+pub fn detach(netns: &Path, state: &Path) {
+    if let Err(error) = skete_network::detach(netns, state) {
+        tracing::warn!(%error, netns = %netns.display(), "detach from the network");
+    }
+}

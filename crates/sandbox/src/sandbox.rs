@@ -142,7 +142,7 @@ impl Sandbox {
         let stopwatch = Stopwatch::start();
         let attachment = match &self.netns {
             None => network::Attached::default(),
-            Some(netns) => network::attach(netns, self.layout.run())?,
+            Some(netns) => network::attach(netns, &self.layout.network_state())?,
         };
         self.timings.record("network", stopwatch);
         let stopwatch = Stopwatch::start();
@@ -276,6 +276,9 @@ impl Sandbox {
     /// If something of it does not go away.
     pub fn remove(&self) -> Result<(), EngineError> {
         self.cgroup.leave()?;
+        if let Some(netns) = &self.netns {
+            network::detach(netns, &self.layout.network_state());
+        }
         cleanup::remove(&self.layout)
     }
 

@@ -183,6 +183,9 @@ fn start_vsock(layout: &Layout, program: &PathBuf) -> Result<Child, EngineError>
         let uds = listen(layout.vsock())?;
         Command::new(program)
             .args(["--guest-cid", &GUEST_CID.to_string()])
+            .args(["--parent", &std::process::id().to_string()])
+            .arg("--uds-path")
+            .arg(layout.vsock())
             .args(["--socket-fd", &vhost.as_raw_fd().to_string()])
             .args(["--uds-fd", &uds.as_raw_fd().to_string()])
             .stdin(ProcessStdio::null())

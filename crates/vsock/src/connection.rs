@@ -1,6 +1,6 @@
 //! One stream between a port of the guest and a Unix socket of the host.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown as How;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -176,6 +176,17 @@ impl Connection {
         // Best effort: a host that has gone needs no telling.
         let _ = self.stream.shutdown(How::Read);
         self.flush();
+    }
+
+    /// Before the host's socket is closed in order: drops what the host sent and the guest did not
+    /// take, so that the host reads an end and not `ECONNRESET`.
+    pub(crate) fn finish(&mut self) {
+        // From here on the host can send no more, so that its socket's buffer bounds the loop.
+        if self.stream.shutdown(How::Both).is_err() {
+            return;
+        }
+        let mut dropped = [0; 4096];
+        while matches!((&self.stream).read(&mut dropped), Ok(count) if count > 0) {}
     }
 
     /// Something happened on the host's socket.

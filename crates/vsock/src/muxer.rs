@@ -413,6 +413,7 @@ impl Muxer {
             return;
         };
         if connection.fate() == Fate::Over {
+            connection.finish();
             if !connection.is_draining()
                 && let Some(&ports) = self.ports.get(&token)
             {

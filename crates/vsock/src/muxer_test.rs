@@ -201,6 +201,20 @@ fn half_closes_are_handed_on_and_the_last_one_is_answered_with_a_reset() {
 }
 
 #[test]
+fn a_guest_that_closes_before_it_has_read_all_still_ends_the_stream_in_order() {
+    let mut driver = Driver::new(Limits::default());
+    let (mut host, header) = driver.connect(10);
+    driver.send(&data(header, b"all of it"), b"all of it");
+    host.write_all(&[1; 100_000]).unwrap();
+
+    driver.send(&shutdown(header, true, true), &[]);
+
+    let mut received = String::new();
+    host.read_to_string(&mut received).unwrap();
+    assert_eq!(received, "all of it");
+}
+
+#[test]
 fn a_guest_that_takes_no_more_breaks_the_hosts_pipe() {
     let mut driver = Driver::new(Limits::default());
     let (mut host, header) = driver.connect(10);

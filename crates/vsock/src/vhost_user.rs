@@ -51,6 +51,7 @@ type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 struct Backend {
     device: Device,
     memory: Memory,
+    complained: bool,
 }
 
 impl Backend {
@@ -140,7 +141,10 @@ impl VhostUserBackendMut for Backend {
         _thread: usize,
     ) -> io::Result<()> {
         // An error returned would end the worker and leave the monitor hanging.
-        if let Err(error) = self.turn(vrings) {
+        if let Err(error) = self.turn(vrings)
+            && !std::mem::replace(&mut self.complained, true)
+        {
+            // Once only: a guest may break and reset its queues as often as it likes.
             let source = std::error::Error::source(&error).map(ToString::to_string);
             eprintln!("skete-vsock: {error}: {}", source.unwrap_or_default());
         }
@@ -158,6 +162,7 @@ pub fn serve(device: Device, listener: UnixListener) -> Result<(), Error> {
     let backend = Arc::new(Mutex::new(Backend {
         device,
         memory: memory.clone(),
+        complained: false,
     }));
     let mut daemon = VhostUserDaemon::new("vhost-user".to_owned(), Arc::clone(&backend), memory)
         .map_err(Error::Start)?;

@@ -32,6 +32,26 @@ fn a_guest_echoes_and_refuses() {
 
 #[test]
 #[ignore = "needs a guest kernel: run by cargo xtask test"]
+fn a_guest_of_two_processors_has_the_device_without_pci() {
+    let machine = Machine::boot_with(
+        "microvm,acpi=off,pit=on,pic=on,rtc=on",
+        "vhost-user-vsock-device",
+        &["-smp", "2", "-global", "virtio-mmio.force-legacy=false"],
+    );
+
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut source = machine.connect(1002);
+                source.write_all(&(8 * MIB as u64).to_le_bytes()).unwrap();
+                assert_eq!(take_stream(&source), 8 * MIB);
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs a guest kernel: run by cargo xtask test"]
 fn every_byte_arrives_both_ways_and_after_a_half_close() {
     let machine = Machine::boot();
 
@@ -139,9 +159,14 @@ fn a_thousand_connections_live_at_once_and_leave_nothing() {
         assert_eq!(back, format!("{index:08}").as_bytes());
     }
     let open = descriptors(&machine);
+    let resident = machine.memory("RssAnon") + machine.memory("RssFile");
     drop(streams);
 
     assert!(open >= 1200);
+    assert!(
+        resident <= 5 * 1024,
+        "{resident} KiB besides the guest's pages"
+    );
     let start = Instant::now();
     while descriptors(&machine) > 40 {
         assert!(start.elapsed() < machine::PATIENCE, "descriptors stay open");
@@ -186,7 +211,7 @@ fn a_guest_that_shuts_down_ends_all_streams_and_the_device() {
 #[test]
 #[ignore = "needs a guest kernel: run by cargo xtask test"]
 fn a_guest_that_reboots_finds_the_device_anew() {
-    let machine = Machine::boot_with(&[]);
+    let machine = Machine::boot_with("pc", "vhost-user-vsock-pci", &[]);
     for _ in 0..3 {
         let mut echo = machine.connect(1000);
         machine.try_connect(1009);

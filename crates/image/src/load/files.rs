@@ -1,7 +1,7 @@
 //! The files of what is loaded, whether it is a folder, an archive or a stream.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,9 @@ use super::{Error, LoadOptions};
 use crate::layer::Kind;
 use crate::progress::Event;
 use crate::store::{Store, TempFile, io_error};
+
+/// Bytes copied at a time.
+const BUFFER: usize = 128 << 10;
 
 /// Named files, read only.
 pub(super) enum Files {
@@ -56,17 +59,24 @@ impl Files {
     /// Keeps what comes, uncompressed, in a file of the store's: an archive's table of contents
     /// is at its end, and a stream is read but once.
     pub(super) fn stream(
-        stream: impl Read,
+        mut stream: impl Read,
         store: &Store,
         options: &LoadOptions,
     ) -> Result<Self, Error> {
-        let mut source = BufReader::with_capacity(128 << 10, stream);
-        let kind = Kind::of(source.fill_buf().map_err(Error::Read)?);
-        let mut reader = kind.decoder(source);
+        // A pipe may give less at once than it takes to know a compression.
+        let mut head = Vec::new();
+        stream
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut head)
+            .map_err(Error::Read)?;
+        let kind = Kind::of(&head);
+        let whole = Cursor::new(head).chain(stream);
+        let mut reader = kind.decoder(BufReader::with_capacity(BUFFER, whole));
         let mut copy = store.spool()?;
         let limit = options.limits.archive;
         let mut bytes = 0;
-        let mut buffer = vec![0; 128 << 10];
+        let mut buffer = vec![0; BUFFER];
         loop {
             if options.stop.is_stopped() {
                 return Err(Error::Stopped);

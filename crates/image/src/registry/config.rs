@@ -81,9 +81,14 @@ pub(crate) struct Host {
     pub(crate) plain_http: bool,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) mirror: bool,
+    /// On this machine.
+    pub(crate) loopback: bool,
 }
 
 impl Registries {
+    /// Where an administrator puts the file.
+    pub const DEFAULT_PATH: &'static str = "/etc/skete/registries.toml";
+
     /// Reads a file of registries; one that is not there says nothing of any.
     ///
     /// # Errors
@@ -148,11 +153,11 @@ impl Registries {
 
     fn host(&self, name: &str, mirror: bool) -> Host {
         let entry = self.registry.get(name);
+        let loopback = is_loopback(name);
         Host {
             name: name.to_owned(),
-            plain_http: entry
-                .and_then(|entry| entry.insecure)
-                .unwrap_or_else(|| is_loopback(name)),
+            plain_http: entry.and_then(|entry| entry.insecure).unwrap_or(loopback),
+            loopback,
             ca: entry.and_then(|entry| entry.ca.clone()),
             mirror,
         }

@@ -81,6 +81,11 @@ impl Endpoint {
             .timeout_send_request(Some(timeouts.idle))
             .timeout_recv_response(Some(timeouts.response))
             .timeout_per_read(Some(timeouts.idle));
+        // A proxy of the environment cannot reach this machine's own loopback.
+        let config = match host.loopback {
+            true => config.proxy(None),
+            false => config,
+        };
         let config = if host.plain_http {
             config
         } else {
@@ -329,7 +334,16 @@ fn connect(host: &str, error: ureq::Error) -> Error {
             transient: false,
         },
         ureq::Error::Io(error) => {
-            let reason = crate::one_line(&error.to_string());
+            let mut reason = crate::one_line(&error.to_string());
+            if reason.starts_with("failed to lookup") {
+                reason.push_str("; check the name and this machine's DNS");
+                let transient = reason.contains("Temporary");
+                return Error::Connect {
+                    registry,
+                    reason,
+                    transient,
+                };
+            }
             let tls = reason.contains("certificate");
             Error::Connect {
                 registry,

@@ -173,6 +173,15 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Neither the registry's mirrors nor the registry itself.
+    #[error("no mirror gave it ({mirrors})")]
+    Mirrors {
+        /// What each mirror's error was.
+        mirrors: String,
+        /// The registry's own error.
+        #[source]
+        source: Box<Error>,
+    },
     /// The caller stopped it, or another layer failed.
     #[error("stopped")]
     Stopped,
@@ -186,6 +195,15 @@ fn said(message: &str) -> String {
 }
 
 impl Error {
+    /// Whether the image does not exist, as far as this user may see.
+    pub(crate) fn is_not_found(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::Mirrors { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
     /// Whether the same request may do better a moment later.
     fn is_transient(&self) -> bool {
         match self {
@@ -298,10 +316,14 @@ impl<'a> Repository<'a> {
         let Some((registry, mirrors)) = self.endpoints.split_last() else {
             return Err(Error::Stopped);
         };
+        let mut passed_over = Vec::new();
         for mirror in mirrors {
             match question(mirror) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => tracing::debug!(mirror = mirror.name(), %error, "mirror passed over"),
+                Err(error) => {
+                    tracing::debug!(mirror = mirror.name(), %error, "mirror passed over");
+                    passed_over.push(error.to_string());
+                }
             }
         }
         loop {
@@ -310,6 +332,12 @@ impl<'a> Repository<'a> {
                     self.pause(&error, wait)?;
                     tries += 1;
                     wait *= 2;
+                }
+                Err(error) if !passed_over.is_empty() => {
+                    return Err(Error::Mirrors {
+                        mirrors: passed_over.join("; "),
+                        source: error.into(),
+                    });
                 }
                 result => return result,
             }

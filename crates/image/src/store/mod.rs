@@ -386,8 +386,10 @@ impl Store {
                 manifest,
             })?;
         }
+        // Still with the lock: a prune could take a new image without a holder at once.
+        let image = self.image(&record, &self.names()?)?;
         drop(lock);
-        self.get(&id.to_string())?.ok_or_else(|| Error::NotFound {
+        image.ok_or_else(|| Error::NotFound {
             name: id.to_string(),
         })
     }

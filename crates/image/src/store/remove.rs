@@ -60,8 +60,8 @@ impl Store {
     /// or pruned, and if it is removed by force, its layers stay.
     ///
     /// # Errors
-    /// When the image is no longer there, the owner's name is not one, or the store cannot be
-    /// written.
+    /// When the image is no longer there ([`Error::NotFound`]: a prune was faster, so pull it
+    /// again), the owner's name is not one, or the store cannot be written.
     pub fn hold(&self, owner: &str, image: &Image) -> Result<Hold, Error> {
         let folder = self.lease_folder(owner)?;
         let _lock = self.lock()?;

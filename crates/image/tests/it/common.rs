@@ -114,6 +114,15 @@ impl Registry {
 
     /// With further configuration, in YAML.
     pub(crate) fn start_with(folder: &Path, more: &str) -> Self {
+        Self::start_as(folder, "", more)
+    }
+
+    /// Behind TLS; certificate and key in YAML.
+    pub(crate) fn start_with_tls(folder: &Path, tls: &str) -> Self {
+        Self::start_as(folder, &format!(", tls: {tls}"), "")
+    }
+
+    fn start_as(folder: &Path, http: &str, more: &str) -> Self {
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -123,7 +132,7 @@ impl Registry {
             let data = folder.join("registry");
             let text = format!(
                 "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-                 http: {{addr: '{free}'}}\n{more}\n",
+                 http: {{addr: '{free}'{http}}}\n{more}\n",
                 data.display()
             );
             fs::write(&config, text).unwrap();

@@ -73,22 +73,71 @@ fn a_pipe_is_loaded_as_a_file_is() {
         &format!("docker-archive:{docker}:test/image:1"),
         &[],
     );
-    let mut child = Command::new("cat")
-        .arg(&docker)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let store = place.store();
+    // The second begins with a single byte and goes on later.
+    for script in ["cat {}", "gzip -c {} | { head -c 1; sleep 0.1; cat; }"] {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &script.replace("{}", &docker)])
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stream = Box::new(child.stdout.take().unwrap());
+        let other = Place::new();
+        let store = other.store();
 
-    let images = load(
-        &store,
-        Source::Stream(Box::new(child.stdout.take().unwrap())),
-    )
-    .unwrap();
+        let images = load(&store, Source::Stream(stream)).unwrap();
 
-    child.wait().unwrap();
-    assert_eq!(images[0].names, ["docker.io/test/image:1"]);
-    assert_eq!(in_the_making(&store), [] as [&str; 0]);
+        child.wait().unwrap();
+        assert_eq!(images[0].names, ["docker.io/test/image:1"]);
+        assert_eq!(in_the_making(&store), [] as [&str; 0]);
+    }
+}
+
+/// Adds to a layout what docker 25 and later write with it, and makes the archive of both, with
+/// the documents after the blobs as there.
+fn docker_25_archive(place: &Place, names: &[&str]) -> String {
+    let layout = place.path("layout");
+    let text = fs::read(layout.join("index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let entry = index["manifests"][0].clone();
+    let named = |name: &&str| {
+        let mut entry = entry.clone();
+        entry["annotations"] = serde_json::json!({"io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": name.rsplit_once(':').unwrap().1});
+        entry
+    };
+    index["manifests"] = names.iter().map(named).collect();
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    // Its manifest.json says less than the layout and is not what counts.
+    fs::write(layout.join("manifest.json"), "[]").unwrap();
+    let archive = place.text("docker25.tar");
+    let folder = layout.to_str().unwrap();
+    run(
+        "tar",
+        &[
+            "-C",
+            folder,
+            "-cf",
+            &archive,
+            "blobs",
+            "index.json",
+            "manifest.json",
+            "oci-layout",
+        ],
+    );
+    archive
+}
+
+#[test]
+fn what_docker_25_saves_is_one_image_with_all_its_names() {
+    let place = Place::new();
+    place.layout("a", 2);
+    let names = ["docker.io/test/image:1", "docker.io/test/image:2"];
+    let archive = docker_25_archive(&place, &names);
+
+    let image = load_path(&place.store(), &archive);
+
+    assert_eq!(image.names, names);
+    assert!(image.manifest_digest.is_some());
 }
 
 #[test]

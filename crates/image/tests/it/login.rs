@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use skete_image::{Credentials, PullOptions};
 
 use crate::common::{Place, options, try_pull};
+use crate::processes::puller;
 use crate::server::{FakeImage, Part, Request, Server, answer, answer_for_ever};
 
 const BASIC: &str = "Basic dXNlcjpzZWNyZXQ=";
@@ -292,5 +294,57 @@ fn a_mirror_gets_its_own_credentials_and_not_the_registrys() {
             .iter()
             .all(|path| path.ends_with("?ns=nobody.invalid")),
         "{paths:?}"
+    );
+}
+
+/// Puts a credential helper on the PATH of a pull in a process of its own; gives what it said.
+fn pull_with_helper(script: &str) -> Result<(), String> {
+    let image = FakeImage::new(10_000);
+    let server = Server::start(move |request, stream| {
+        serve_to(&image, BASIC, "Basic realm=\"x\"", request, stream);
+    });
+    let place = Place::new();
+    let helper = place.path("docker-credential-test");
+    fs::write(&helper, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(r#"{{"credHelpers": {{"{}": "test"}}}}"#, server.address);
+    fs::write(place.path("config.json"), config).unwrap();
+    let path = format!("{}:/usr/bin:/bin", place.folder.path().display());
+    let mut command = puller(&place.path("store"), &server.name("test:1"));
+    command
+        .env("DOCKER_CONFIG", place.folder.path())
+        .env("PATH", path);
+    let output = command.output().unwrap();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8(output.stderr).unwrap()),
+    }
+}
+
+#[test]
+fn credentials_come_from_the_registrys_helper() {
+    pull_with_helper(
+        r#"read -r registry
+           test "$1" = get || exit 1
+           echo "{\"ServerURL\": \"$registry\", \"Username\": \"user\", \"Secret\": \"secret\"}""#,
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_helper_without_credentials_is_no_failure_and_one_that_fails_is_told() {
+    let line =
+        pull_with_helper("echo 'credentials not found in native keychain'; exit 1").unwrap_err();
+    assert!(line.contains("does not exist or needs a login"), "{line}");
+    let line = pull_with_helper("echo 'the keyring is locked'; exit 1").unwrap_err();
+    assert!(
+        line.contains("docker-credential-test has no credentials for 127.0.0.1:"),
+        "{line}"
+    );
+    assert!(line.contains("the keyring is locked"), "{line}");
+    let line = pull_with_helper("echo secret").unwrap_err();
+    assert!(
+        line.contains("its answer is not JSON") && !line.contains("secret"),
+        "{line}"
     );
 }

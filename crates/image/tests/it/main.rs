@@ -6,6 +6,7 @@ mod common;
 mod hostile;
 mod load;
 mod login;
+mod processes;
 mod pull;
 mod remove;
 mod server;

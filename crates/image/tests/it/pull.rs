@@ -62,27 +62,37 @@ fn a_pulled_image_has_its_layers_as_erofs_images_at_the_paths_of_their_diff_ids(
 #[test]
 fn docker_schema_and_zstd_give_the_same_layers_as_oci_and_gzip() {
     let (place, registry, name) = registry_with_image();
-    let from = format!("docker://{name}");
+    let layout = place.text("layout:a");
     let docker = registry.name("test/docker:1");
     let zstd = registry.name("test/zstd:1");
-    let options = ["--src-tls-verify=false"];
     place.copy(
-        &from,
+        &format!("oci:{layout}"),
         &format!("docker://{docker}"),
-        &[&options[..], &["--format", "v2s2"]].concat(),
+        &["--format", "v2s2"],
     );
-    let recompress = ["--dest-compress-format", "zstd", "--dest-compress"];
-    let layout = format!("dir:{}", place.text("plain"));
+    let plain = format!("dir:{}", place.text("plain"));
+    place.copy(&format!("oci:{layout}"), &plain, &["--dest-decompress"]);
+    let recompressed = format!("oci:{}:zstd", place.text("zstd"));
     place.copy(
-        &from,
-        &layout,
-        &[&options[..], &["--dest-decompress"]].concat(),
+        &plain,
+        &recompressed,
+        &["--dest-compress", "--dest-compress-format", "zstd"],
     );
-    place.copy(&layout, &format!("docker://{zstd}"), &recompress);
+    // Else skopeo would take the gzip layers that it knows to be there.
+    place.copy(
+        &recompressed,
+        &format!("docker://{zstd}"),
+        &["--preserve-digests"],
+    );
     let store = place.store();
 
     let expected = pull(&store, &name).layers;
 
+    for (name, part) in [(&docker, "rootfs.diff.tar.gzip"), (&zstd, "tar+zstd")] {
+        let name = format!("docker://{name}");
+        let raw = run("skopeo", &["inspect", "--raw", "--tls-verify=false", &name]);
+        assert!(raw.contains(part), "{raw}");
+    }
     for name in [docker, zstd] {
         let place = Place::new();
         let store = place.store();
@@ -181,6 +191,73 @@ fn an_index_gives_the_image_of_the_platform_and_says_what_it_has() {
     );
 }
 
+#[test]
+fn a_registry_behind_tls_is_trusted_by_its_certificate_and_not_without() {
+    let place = Place::new();
+    let (key, certificate) = (place.text("key.pem"), place.text("certificate.pem"));
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ],
+    );
+    let tls = format!("{{certificate: {certificate}, key: {key}}}");
+    let registry = Registry::start_with_tls(place.folder.path(), &tls);
+    let layout = place.layout("a", 1);
+    let name = registry.name("test:1");
+    place.copy(&format!("oci:{layout}"), &format!("docker://{name}"), &[]);
+    let store = place.store();
+    let file = place.path("registries.toml");
+    let mut options = options();
+
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains("answered 400"),
+        "plain HTTP, as loopback is by default: {line}"
+    );
+
+    let secure = format!("[registry.\"{}\"]\ninsecure = false\n", registry.address);
+    fs::write(&file, &secure).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains("cannot reach") && line.contains("certificate"),
+        "{line}"
+    );
+
+    fs::write(&file, format!("{secure}ca = \"{key}\"\n")).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    let line = try_pull(&store, &name, &options).unwrap_err();
+    assert!(
+        line.contains(&format!(
+            "cannot use the certificates in {key}: it has none"
+        )),
+        "{line}"
+    );
+
+    fs::write(&file, format!("{secure}ca = \"{certificate}\"\n")).unwrap();
+    options.registries = Registries::read(&file).unwrap();
+    assert_eq!(try_pull(&store, &name, &options).unwrap().layers.len(), 1);
+}
+
 /// Makes a layout whose only entry is an index of tags of another.
 fn index_layout(from: &str, tags: &[(&str, &str)], to: &str) {
     run("cp", &["-r", from, to]);
@@ -271,7 +348,17 @@ fn a_mirror_is_asked_first_and_the_registry_is_when_the_mirror_has_it_not() {
     assert_eq!(image.names, ["nobody.invalid/test/image:1"]);
     try_pull(&store, &registry.name("test/image:1"), &options).unwrap();
     let line = try_pull(&store, "nobody.invalid/test/image:2", &options).unwrap_err();
-    assert!(line.contains("nobody.invalid"), "{line}");
+    let mirrors = format!(
+        "no mirror gave it (cannot reach 127.0.0.1:1: Connection refused (os error 111); {mirror} says"
+    );
+    assert!(
+        line.contains(&mirrors) && line.contains("): cannot reach nobody.invalid: "),
+        "{line}"
+    );
+    assert!(
+        line.contains("check the name and this machine's DNS"),
+        "{line}"
+    );
 }
 
 /// `user:secret`, by bcrypt.
@@ -281,7 +368,7 @@ const HTPASSWD: &str = "user:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4U
 fn a_registry_with_passwords_takes_dockers_credentials_and_tells_when_they_are_wrong() {
     let place = Place::new();
     let htpasswd = place.path("htpasswd");
-    fs::write(&htpasswd, htpasswd_line()).unwrap();
+    fs::write(&htpasswd, HTPASSWD).unwrap();
     let auth = format!(
         "auth: {{htpasswd: {{realm: test, path: {}}}}}",
         htpasswd.display()
@@ -322,10 +409,6 @@ fn a_registry_with_passwords_takes_dockers_credentials_and_tells_when_they_are_w
     fs::write(&config, text).unwrap();
     options.docker_config = Some(config);
     assert_eq!(try_pull(&store, &name, &options).unwrap().layers.len(), 1);
-}
-
-fn htpasswd_line() -> String {
-    format!("{HTPASSWD}\n")
 }
 
 #[test]

@@ -151,6 +151,8 @@ pub(crate) struct FakeImage {
     pub(crate) manifest: Vec<u8>,
     pub(crate) config: Vec<u8>,
     pub(crate) layer: Vec<u8>,
+    /// The end of the layer's path; hashing anew for each request would take its time.
+    layer_path: String,
 }
 
 impl FakeImage {
@@ -186,6 +188,7 @@ impl FakeImage {
         Self {
             manifest: manifest.unwrap(),
             config,
+            layer_path: format!("/blobs/{}", Digest::of(&layer)),
             layer,
         }
     }
@@ -193,11 +196,11 @@ impl FakeImage {
     /// Which part a request is for.
     pub(crate) fn part(&self, request: &Request) -> Part {
         let path = request.path();
-        let is = |bytes: &[u8]| path.contains(&format!("/blobs/{}", Digest::of(bytes)));
+        let config_path = format!("/blobs/{}", Digest::of(&self.config));
         match path {
             _ if path.contains("/manifests/") => Part::Manifest,
-            _ if is(&self.config) => Part::Config,
-            _ if is(&self.layer) => Part::Layer,
+            _ if path.contains(&config_path) => Part::Config,
+            _ if path.contains(&self.layer_path) => Part::Layer,
             _ => Part::Other,
         }
     }
