@@ -68,13 +68,11 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
     if let Err(error) = net::remove(paths, id).await {
         left.push(chain(&error));
     }
-    for directory in [paths.run_pod(id), paths.pod(id).join("volumes")] {
+    for directory in [paths.pod_sockets(id), paths.run_pod(id)] {
         remove(&directory, &mut left);
     }
-    for file in [paths.events_socket(id), paths.pod_input(id)] {
-        if let Err(error) = files::remove_file(&file) {
-            left.push(format!("{}: {error}", file.display()));
-        }
+    if let Err(error) = files::remove_file(&paths.pod_input(id)) {
+        left.push(format!("{}: {error}", paths.pod_input(id).display()));
     }
     crate::images::release(paths, id, &mut left);
     if left.is_empty() {

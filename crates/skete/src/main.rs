@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use failure::{Failure, OWN_ERROR};
 
 fn main() -> ExitCode {
-    let result = cli::parse().and_then(|cli| commands::dispatch(cli));
+    let result = cli::parse().and_then(commands::dispatch);
     terminal::restore();
     match result {
         Ok(code) => ExitCode::from(code),

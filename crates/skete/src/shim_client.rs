@@ -183,7 +183,7 @@ pub async fn start(paths: &Paths, id: &PodId) -> Result<String, ShimError> {
     params.instance_id = id.to_string();
     params.namespace = NAMESPACE.to_owned();
     params.containerd_ttrpc_address = paths.events_socket(id).to_string_lossy().into_owned();
-    params.socket_dir = Some(paths.sockets().to_string_lossy().into_owned());
+    params.socket_dir = Some(paths.pod_sockets(id).to_string_lossy().into_owned());
     let input = params.write_to_bytes().map_err(|source| ShimError::Reply {
         action: "start",
         source,

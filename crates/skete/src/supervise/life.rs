@@ -109,7 +109,7 @@ async fn start(
 
     let began = Instant::now();
     let bundle = paths.sandbox_bundle(&id);
-    for directory in [&bundle, &paths.sockets()] {
+    for directory in [&bundle, &paths.pod_sockets(&id)] {
         files::make_private_dir(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
     }
