@@ -23,7 +23,9 @@ pub struct LeftBehind(Vec<String>);
 /// something for [`clean`] to do.
 pub async fn end_sandbox(shim: &ShimClient, record: Option<&ShimRecord>, grace: Duration) -> bool {
     let mut well = true;
-    if let Err(error) = shim.stop_sandbox(grace).await {
+    if let Err(error) = shim.stop_sandbox(grace).await
+        && !error.is_not_found()
+    {
         tracing::warn!(%error, "cannot stop the sandbox");
         well = false;
     }

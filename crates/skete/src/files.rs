@@ -87,12 +87,13 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
-/// Removes a tree that may be gone already.
+/// Removes a tree, or a file, that may be gone already.
 ///
 /// # Errors
 /// It is there and cannot be removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => remove_file(path),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -426,12 +426,17 @@ impl ShimClient {
     pub async fn shutdown(&self) -> Result<(), ShimError> {
         let mut request = ShutdownSandboxRequest::new();
         request.sandbox_id.clone_from(&self.id);
-        self.sandbox.shutdown_sandbox(soon(), &request).await?;
+        let down = self.sandbox.shutdown_sandbox(soon(), &request).await;
         let mut request = ShutdownRequest::new();
         request.id.clone_from(&self.id);
         // A shim whose sandbox is down may end before it answers.
         let _ = self.task.shutdown(soon(), &request).await;
-        Ok(())
+        match down.map_err(ShimError::from) {
+            // It never came to a sandbox.
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Makes a container; its process waits for [`Self::start`].

@@ -131,6 +131,7 @@ async fn start(
     sandbox.shim = Some(shim);
     sandbox.client = Some(client.clone());
 
+    let started = &mut sandbox.started;
     let begin = async {
         let netns = network.netns.to_string_lossy();
         let began = Instant::now();
@@ -144,13 +145,14 @@ async fn start(
             .await?;
         state.timed("sandbox create", began.elapsed());
         let began = Instant::now();
+        // From here on there is a VM, and it is counted.
+        *started = Some(began);
+        let now = Timestamp::now();
+        state.change(|record| record.started = Some(now));
         client.start_sandbox().await?;
         state.timed("sandbox start", began.elapsed());
         Ok::<_, shim_client::ShimError>(())
     };
-    sandbox.started = Some(Instant::now());
-    let now = Timestamp::now();
-    state.change(|record| record.started = Some(now));
     tokio::select! {
         begun = begin => begun.map_err(|error| told(&error))?,
         _ = killed(state) => return Ok(None),
