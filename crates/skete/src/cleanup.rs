@@ -10,6 +10,7 @@ use crate::net;
 use crate::paths::Paths;
 use crate::record::PodId;
 use crate::shim_client::{self, ShimClient, ShimRecord};
+use crate::shim_process;
 
 /// A shim that was asked to end has so long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -62,7 +63,7 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
             shim.process.kill();
         }
         if has_sandbox(paths, id)
-            && let Err(error) = shim_client::delete(paths, id).await
+            && let Err(error) = shim_process::delete(paths, id).await
         {
             left.push(chain(&error));
         }

@@ -21,6 +21,7 @@ mod pump;
 mod receipt;
 mod record;
 mod shim_client;
+mod shim_process;
 mod signals;
 mod socket;
 mod supervise;

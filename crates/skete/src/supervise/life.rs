@@ -20,6 +20,7 @@ use crate::net;
 use crate::process::Process;
 use crate::record::{End, Phase, PodRecord, Termination};
 use crate::shim_client::{self, ShimClient, ShimRecord};
+use crate::shim_process;
 use crate::signals;
 use crate::wire::Event;
 
@@ -116,7 +117,7 @@ async fn start(
     let events = paths.events_socket(&id);
     let server = state.events.serve(&events).await;
     sandbox.events = Some(server.map_err(|e| format!("{}: {e}", events.display()))?);
-    let address = shim_client::start(paths, &id)
+    let address = shim_process::start(paths, &id)
         .await
         .map_err(|error| told(&error))?;
     let client = ShimClient::connect(&id, &address)
