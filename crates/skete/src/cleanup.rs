@@ -71,8 +71,10 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
     for directory in [paths.run_pod(id), paths.pod(id).join("volumes")] {
         remove(&directory, &mut left);
     }
-    if let Err(error) = files::remove_file(&paths.pod_input(id)) {
-        left.push(format!("{}: {error}", paths.pod_input(id).display()));
+    for file in [paths.events_socket(id), paths.pod_input(id)] {
+        if let Err(error) = files::remove_file(&file) {
+            left.push(format!("{}: {error}", file.display()));
+        }
     }
     crate::images::release(paths, id, &mut left);
     if left.is_empty() {

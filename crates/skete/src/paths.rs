@@ -116,6 +116,11 @@ impl Paths {
         self.run_pod(id).join("attach.sock")
     }
 
+    /// Where the Pod's shim publishes what happens; short, as a socket's path has to be.
+    pub fn events_socket(&self, id: &PodId) -> PathBuf {
+        self.sockets().join(format!("{}.events", id.short()))
+    }
+
     /// What is known of the Pod's shim: address, process.
     pub fn shim_file(&self, id: &PodId) -> PathBuf {
         self.run_pod(id).join("shim.json")

@@ -338,6 +338,9 @@ pub struct PodRecord {
     pub remove: bool,
     /// What the VM gets.
     pub size: Size,
+    /// What runs the guest's instructions: `kvm` or `emulation`; empty while it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub accelerator: String,
     /// Kubernetes' phase.
     pub phase: Phase,
     /// Init containers first, then the others, each in the Pod's order.
@@ -469,4 +472,4 @@ pub fn boot_id() -> String {
 
 #[cfg(test)]
 #[path = "record_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -182,6 +182,7 @@ pub async fn start(paths: &Paths, id: &PodId) -> Result<String, ShimError> {
     let mut params = BootstrapParams::new();
     params.instance_id = id.to_string();
     params.namespace = NAMESPACE.to_owned();
+    params.containerd_ttrpc_address = paths.events_socket(id).to_string_lossy().into_owned();
     params.socket_dir = Some(paths.sockets().to_string_lossy().into_owned());
     let input = params.write_to_bytes().map_err(|source| ShimError::Reply {
         action: "start",
@@ -258,7 +259,7 @@ async fn run(
         .args(["-namespace", NAMESPACE, "-address", "", "-id", id.as_str()])
         .args(arguments)
         .arg(action)
-        .env("TTRPC_ADDRESS", "")
+        .env("TTRPC_ADDRESS", paths.events_socket(id))
         .env("GRPC_ADDRESS", "")
         .env("NAMESPACE", NAMESPACE)
         .env(crate::paths::ROOT_ENV, &paths.root)

@@ -289,6 +289,7 @@ impl Run {
                 vcpus: plan.size.vcpus,
                 memory_mib: plan.size.memory_mib,
             },
+            accelerator: String::new(),
             phase: Phase::Pending,
             containers: plan.all_containers().map(container_record).collect(),
             network: NetworkRecord {

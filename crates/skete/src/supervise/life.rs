@@ -54,6 +54,7 @@ struct Sandbox {
     shim: Option<ShimRecord>,
     started: Option<Instant>,
     sampler: Option<Sampler>,
+    events: Option<ttrpc::asynchronous::Server>,
 }
 
 /// Lives a Pod's life to its end; comes back with what `skete run` exits with.
@@ -112,6 +113,9 @@ async fn start(
         files::make_private_dir(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
     }
+    let events = paths.events_socket(&id);
+    let server = state.events.serve(&events).await;
+    sandbox.events = Some(server.map_err(|e| format!("{}: {e}", events.display()))?);
     let address = shim_client::start(paths, &id)
         .await
         .map_err(|error| told(&error))?;
@@ -172,29 +176,24 @@ async fn learn(state: &State, client: &ShimClient) {
         return;
     };
     let number = |key: &str| status.info.get(key).and_then(|v| v.parse::<u64>().ok());
-    let mut timings: Vec<(String, u64)> = status
+    let mut timings: Vec<(&str, u64)> = status
         .info
         .iter()
-        .filter_map(|(key, value)| {
-            let phase = key.strip_prefix("timing.")?;
-            Some((phase.to_owned(), value.parse().ok()?))
-        })
+        .filter_map(|(key, value)| Some((key.strip_prefix("timing.")?, value.parse().ok()?)))
         .collect();
-    timings.sort();
-    for (phase, nanoseconds) in timings {
-        state.timed(
-            format!("engine: {phase}"),
-            Duration::from_nanos(nanoseconds),
-        );
+    // `NN.PHASE`, in the order of the numbers.
+    timings.sort_unstable();
+    for (key, nanoseconds) in timings {
+        let phase = key.split_once('.').map_or(key, |(_, phase)| phase);
+        let took = Duration::from_nanos(nanoseconds);
+        state.timed(format!("  engine: {phase}"), took);
     }
-    let (vcpus, memory) = (number("size.vcpus"), number("size.memory-mib"));
+    let vcpus = number("vcpus").and_then(|v| u32::try_from(v).ok());
+    let memory = number("memory-mib");
     state.change(|record| {
-        if let Some(vcpus) = vcpus.and_then(|v| u32::try_from(v).ok()) {
-            record.size.vcpus = vcpus;
-        }
-        if let Some(memory) = memory {
-            record.size.memory_mib = memory;
-        }
+        record.size.vcpus = vcpus.unwrap_or(record.size.vcpus);
+        record.size.memory_mib = memory.unwrap_or(record.size.memory_mib);
+        record.accelerator = status.info.get("accelerator").cloned().unwrap_or_default();
     });
 }
 
@@ -402,6 +401,13 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
         .started
         .map(|started| started.elapsed().as_secs_f64());
     drop(sandbox.client);
+    if let Some(mut server) = sandbox.events {
+        // Nobody speaks to it any more.
+        let _ = server.shutdown().await;
+    }
+    if !gone || ending.reason == "StartFailed" {
+        keep_shim_log(state);
+    }
     let mut cleaned = cleanup::clean(&state.paths, &id, gone).await;
     if cleaned.is_err() {
         // What was busy may not be any more.
@@ -423,6 +429,22 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
         });
     });
     u8::try_from(ending.exit_code).unwrap_or(u8::MAX)
+}
+
+/// What the shim had to say goes with its bundle; where something went wrong, its end is kept.
+fn keep_shim_log(state: &State) {
+    const MOST: usize = 64 << 10;
+    let path = state
+        .paths
+        .sandbox_bundle(&state.record().id)
+        .join("shim.log");
+    let Ok(log) = files::read_bounded(&path, 64 << 20) else {
+        return;
+    };
+    let end = String::from_utf8_lossy(&log[log.len().saturating_sub(MOST)..]).into_owned();
+    for line in end.lines() {
+        tracing::info!(target: "shim", "{line}");
+    }
 }
 
 /// What everybody is told at last.
