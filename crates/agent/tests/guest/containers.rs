@@ -393,6 +393,19 @@ async fn a_terminal_is_one_for_the_first_process_and_for_further_ones() {
     let mut output = String::new();
     second.read_to_string(&mut output).await.unwrap();
     assert_eq!(output, "/dev/pts/1\r\nyes\r\nx\r\n");
+    // To the last byte, however soon it ends after it.
+    for index in 0..10 {
+        let mut further = exec_of(&["sh", "-c", "seq 1 3000; echo end"]);
+        further["terminal"] = json!(true);
+        let exec = format!("s{index}");
+        machine.add_exec("c1", &exec, further).await.unwrap();
+        let mut stream = machine.stream("c1", &exec, StdioStream::Terminal).await;
+        machine.start("c1", &exec).await.unwrap();
+        let mut output = String::new();
+        stream.read_to_string(&mut output).await.unwrap();
+        assert!(output.ends_with("3000\r\nend\r\n"), "{index}: {output}");
+        assert_eq!(output.len(), 13_893 + 3000 + 5);
+    }
     terminal.write_all(b"\n").await.unwrap();
     assert_eq!(machine.wait("c1", "").await.exit_code, 5);
     let mut rest = Vec::new();
