@@ -62,7 +62,7 @@ fn a_killed_followers_pod_is_cleaned_up_after_and_its_end_put_down() {
     let mut child = follower(&lock);
     drop(lock);
     std::fs::create_dir_all(root.paths.run_pod(&record.id).join("containers/abc")).unwrap();
-    std::fs::create_dir_all(root.paths.pod(&record.id).join("volumes/x")).unwrap();
+    std::fs::create_dir_all(root.paths.pod_sockets(&record.id)).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -79,7 +79,7 @@ fn a_killed_followers_pod_is_cleaned_up_after_and_its_end_put_down() {
     );
     assert_eq!(after.phase, Phase::Failed);
     assert!(!root.paths.run_pod(&record.id).exists());
-    assert!(!root.paths.pod(&record.id).join("volumes").exists());
+    assert!(!root.paths.pod_sockets(&record.id).exists());
     assert!(!root.paths.pod_input(&record.id).exists());
     assert!(look(&root.paths).unwrap().is_empty());
 }
@@ -156,11 +156,40 @@ fn a_record_that_is_none_does_not_keep_its_pod_alive() {
     let record = example("one");
     drop(pods::create(&root.paths, &record, b"{}").unwrap());
     std::fs::write(root.paths.pod_record(&record.id), b"").unwrap();
+    std::fs::write(root.paths.first_record(&record.id), b"").unwrap();
 
     let work = look(&root.paths).unwrap();
     assert!(carry_out_now(&root.paths, work).is_empty());
 
     assert!(look(&root.paths).unwrap().is_empty());
+}
+
+#[test]
+fn a_record_that_a_loss_of_power_has_emptied_is_known_by_the_first_one() {
+    let root = root();
+    let record = example("one");
+    drop(pods::create(&root.paths, &record, b"{}").unwrap());
+    record.save(&root.paths).unwrap();
+    std::fs::write(root.paths.pod_record(&record.id), b"").unwrap();
+
+    let work = look(&root.paths).unwrap();
+    assert!(carry_out_now(&root.paths, work).is_empty());
+
+    let after = PodRecord::load(&root.paths, &record.id).unwrap();
+    assert_eq!(after.name, "one");
+    assert_eq!(after.end.unwrap().reason, "FollowerKilled");
+}
+
+#[test]
+fn sockets_of_nobody_are_removed() {
+    let root = root();
+    let directory = root.paths.sockets().join("0123456789ab");
+    std::fs::create_dir_all(&directory).unwrap();
+
+    let work = look(&root.paths).unwrap();
+    assert!(carry_out_now(&root.paths, work).is_empty());
+
+    assert!(!directory.exists());
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::net;
 use crate::process::Process;
 use crate::record::{End, Phase, PodRecord, Termination};
 use crate::shim_client::{self, ShimClient, ShimRecord};
+use crate::shim_process;
 use crate::signals;
 use crate::wire::Event;
 
@@ -109,14 +110,14 @@ async fn start(
 
     let began = Instant::now();
     let bundle = paths.sandbox_bundle(&id);
-    for directory in [&bundle, &paths.sockets()] {
+    for directory in [&bundle, &paths.pod_sockets(&id)] {
         files::make_private_dir(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
     }
     let events = paths.events_socket(&id);
     let server = state.events.serve(&events).await;
     sandbox.events = Some(server.map_err(|e| format!("{}: {e}", events.display()))?);
-    let address = shim_client::start(paths, &id)
+    let address = shim_process::start(paths, &id)
         .await
         .map_err(|error| told(&error))?;
     let client = ShimClient::connect(&id, &address)
@@ -131,6 +132,7 @@ async fn start(
     sandbox.shim = Some(shim);
     sandbox.client = Some(client.clone());
 
+    let started = &mut sandbox.started;
     let begin = async {
         let netns = network.netns.to_string_lossy();
         let began = Instant::now();
@@ -144,13 +146,14 @@ async fn start(
             .await?;
         state.timed("sandbox create", began.elapsed());
         let began = Instant::now();
+        // From here on there is a VM, and it is counted.
+        *started = Some(began);
+        let now = Timestamp::now();
+        state.change(|record| record.started = Some(now));
         client.start_sandbox().await?;
         state.timed("sandbox start", began.elapsed());
         Ok::<_, shim_client::ShimError>(())
     };
-    sandbox.started = Some(Instant::now());
-    let now = Timestamp::now();
-    state.change(|record| record.started = Some(now));
     tokio::select! {
         begun = begin => begun.map_err(|error| told(&error))?,
         _ = killed(state) => return Ok(None),
