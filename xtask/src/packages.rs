@@ -23,6 +23,7 @@ pub(crate) const RUN: &[&str] = &[
     "containernetworking-plugins",
     "e2fsprogs",
     "iptables",
+    "nftables",
     "qemu-system-x86",
 ];
 /// To make the image of the examples.
