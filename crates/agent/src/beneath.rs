@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat2};
 use rustix::io::Errno;
 
 /// A directory, to be used as the root of all paths.
@@ -68,9 +68,16 @@ pub(crate) fn make_directories(
         directory = match open(root, &walked, flags, Mode::empty(), links) {
             Ok(next) => next,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match mkdirat(directory.as_fd(), name, Mode::from_raw_mode(mode)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
+                let mode = Mode::from_raw_mode(mode);
+                let made = match mkdirat(directory.as_fd(), name, mode) {
+                    Ok(()) => true,
+                    Err(Errno::EXIST) => false,
                     Err(error) => return Err(error.into()),
+                };
+                if made {
+                    // The process's mask has taken bits away.
+                    let readable = OFlags::RDONLY | OFlags::DIRECTORY;
+                    fchmod(open(root, &walked, readable, Mode::empty(), links)?, mode)?;
                 }
                 open(root, &walked, flags, Mode::empty(), links)?
             }

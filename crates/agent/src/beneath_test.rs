@@ -19,11 +19,11 @@ fn a_link_does_not_lead_out_of_the_root() {
 fn missing_directories_are_made_with_the_mode() {
     let inside = tempfile::tempdir().unwrap();
     let root = open_root(inside.path()).unwrap();
-    make_directories(root.as_fd(), Path::new("/a/b"), 0o750, true).unwrap();
+    make_directories(root.as_fd(), Path::new("/a/b"), 0o777, true).unwrap();
     let mode = fs::metadata(inside.path().join("a/b"))
         .unwrap()
         .permissions();
-    assert_eq!(mode.mode() & 0o777, 0o750);
+    assert_eq!(mode.mode() & 0o777, 0o777);
 }
 
 #[test]

@@ -18,9 +18,9 @@ use skete_agent_api::VOLUMES_DIR;
 
 use crate::boot::{CGROUP_PARENT, RUN};
 use crate::failure::{Failure, Kind};
-use crate::rootfs::{self, LayerDisk};
+use crate::rootfs::{self, LayerDisk, Owners};
 use crate::worker::{Control, Reply, Stdio3, StdioFds};
-use crate::{beneath, delete, devices, lookup, notes, spec, user};
+use crate::{beneath, delete, devices, lookup, notes, spec, user, userns};
 
 /// Directory below [`RUN`] where libcontainer keeps its state.
 pub(crate) const RUNTIME_DIR: &str = "runtime";
@@ -78,7 +78,12 @@ impl Create {
             .transpose()
             .map_err(internal("cannot take the streams over"))?;
         let mut spec = spec::parse(&self.spec)?;
-        let root = rootfs::mount(&self.id, bundle, &self.rootfs)?;
+        let namespace = userns::of(&spec).map_err(internal("cannot make a user namespace"))?;
+        let owners = namespace.map(|namespace| Owners {
+            namespace,
+            root: outer_ids(&spec, 0, 0),
+        });
+        let root = rootfs::mount(&self.id, bundle, &self.rootfs, owners.as_ref())?;
         let pids = self
             .pid_namespace
             .map(|pid| PathBuf::from(format!("/proc/{pid}/ns/pid")));

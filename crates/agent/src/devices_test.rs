@@ -87,3 +87,32 @@ fn more_rules_than_fit_are_refused() {
         format!(r#"{{"ociVersion":"1.1.0","linux":{{"resources":{{"devices":[{many}]}}}}}}"#);
     assert!(rules(&crate::spec::parse(&json).unwrap()).is_err());
 }
+
+/// The kernel's verifier refuses a program that has an instruction no path leads to.
+#[test]
+fn every_instruction_can_be_reached() {
+    for devices in [
+        "[]",
+        r#"[{"allow":false,"access":"rwm"}]"#,
+        r#"[{"allow":true}]"#,
+    ] {
+        let program = compiled(devices);
+        let mut reached = vec![false; program.len()];
+        let mut paths = vec![0];
+        while let Some(at) = paths.pop() {
+            if std::mem::replace(&mut reached[at], true) {
+                continue;
+            }
+            let step = program[at];
+            match step.operation {
+                EXIT => continue,
+                JUMP_NOT_EQUAL | JUMP_NOT_EQUAL_REGISTER | JUMP_EQUAL => {
+                    paths.push(at + 1 + usize::try_from(step.offset).unwrap());
+                }
+                _ => {}
+            }
+            paths.push(at + 1);
+        }
+        assert!(reached.iter().all(|reached| *reached), "{devices}");
+    }
+}

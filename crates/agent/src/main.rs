@@ -38,6 +38,7 @@ mod stats;
 mod stdio;
 mod sys;
 mod user;
+mod userns;
 mod volume;
 mod volume_mount;
 mod volumes;
@@ -60,6 +61,10 @@ fn main() -> ExitCode {
         Some(worker::SUBCOMMAND) => worker::main(),
         Some(pidns::SUBCOMMAND) => match pidns::main() {
             Ok(never) => match never {},
+            Err(error) => fail(&error),
+        },
+        Some(userns::SUBCOMMAND) => match userns::hold() {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         },
         _ if std::process::id() == 1 => match serve() {

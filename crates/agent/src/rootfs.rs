@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::RUN;
 use crate::disk::{self, DiskError, Range};
 use crate::failure::{Failure, Kind};
+use crate::sys;
 
 /// The disk that holds a container's layers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +25,14 @@ pub(crate) struct LayerDisk {
     pub(crate) serial: String,
     /// The layers, lowest first.
     pub(crate) layers: Vec<Range>,
+}
+
+/// Who owns the files of a container with a user namespace.
+pub(crate) struct Owners {
+    /// The mapping.
+    pub(crate) namespace: OwnedFd,
+    /// Its root, user and group, as the guest sees them.
+    pub(crate) root: (u32, u32),
 }
 
 /// Why there is no root file system.
@@ -80,7 +89,15 @@ impl From<RootfsError> for Failure {
 ///
 /// The layers' own mounts are gone when it returns, because the overlay holds them by itself:
 /// every container that starts later copies the table of mounts.
-pub(crate) fn mount(id: &str, bundle: &Path, disk: &LayerDisk) -> Result<PathBuf, RootfsError> {
+///
+/// With owners, the layers are mapped by their user namespace and the writable layer is given to
+/// their root.
+pub(crate) fn mount(
+    id: &str,
+    bundle: &Path,
+    disk: &LayerDisk,
+    owners: Option<&Owners>,
+) -> Result<PathBuf, RootfsError> {
     if disk.layers.is_empty() {
         return Err(RootfsError::NoLayers);
     }
@@ -92,7 +109,7 @@ pub(crate) fn mount(id: &str, bundle: &Path, disk: &LayerDisk) -> Result<PathBuf
         let target = layers.join(index.to_string());
         directory(&target)?;
         let layer = |source| RootfsError::Layer { index, source };
-        mount_erofs(node, &target).map_err(layer)?;
+        mount_erofs(node, &target, owners).map_err(layer)?;
         mounted.0.push(target);
     }
     let scratch = Path::new(RUN).join("scratch/containers").join(id);
@@ -108,6 +125,15 @@ pub(crate) fn mount(id: &str, bundle: &Path, disk: &LayerDisk) -> Result<PathBuf
         path: upper.clone(),
         source,
     })?;
+    if let Some(owners) = owners {
+        let (uid, gid) = owners.root;
+        std::os::unix::fs::chown(&upper, Some(uid), Some(gid)).map_err(|source| {
+            RootfsError::Directory {
+                path: upper.clone(),
+                source,
+            }
+        })?;
+    }
     mount_overlay(&mounted.0, &upper, &work, &root)?;
     Ok(root)
 }
@@ -131,13 +157,16 @@ fn directory(path: &Path) -> Result<(), RootfsError> {
     })
 }
 
-fn mount_erofs(node: &Path, target: &Path) -> io::Result<()> {
+fn mount_erofs(node: &Path, target: &Path, owners: Option<&Owners>) -> io::Result<()> {
     let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", node)?;
     fsconfig_set_flag(context.as_fd(), "ro")?;
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
     let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    if let Some(owners) = owners {
+        sys::map_owners(mount.as_fd(), owners.namespace.as_fd())?;
+    }
     attach(&mount, target)
 }
 

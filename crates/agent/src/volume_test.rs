@@ -88,6 +88,22 @@ fn a_new_set_takes_the_place_of_the_old_one_and_its_directory_stays() {
 }
 
 #[test]
+fn who_watches_the_directory_sees_the_change() {
+    use rustix::fs::inotify;
+    let directory = tempfile::tempdir().unwrap();
+    let mut volume = FileVolume::default();
+    put(&mut volume, directory.path(), vec![regular("a", "1")]);
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let moved = inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&watch, directory.path(), moved).unwrap();
+    put(&mut volume, directory.path(), vec![regular("a", "2")]);
+    let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&watch, &mut space);
+    let event = reader.next().unwrap();
+    assert_eq!(event.file_name().unwrap().to_str(), Ok("..data"));
+}
+
+#[test]
 fn the_kubelets_own_form_is_kept_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let mut volume = FileVolume::default();

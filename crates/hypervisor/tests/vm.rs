@@ -1,4 +1,5 @@
 //! Real virtual machines, with a kernel from `SKETE_TEST_KERNEL` and busybox in the guest.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by them
 
 mod guest;
 
@@ -44,10 +45,7 @@ async fn a_guest_starts_and_powers_off() {
     assert_eq!(exit, vm.wait().await, "the end can be asked for again");
     assert!(!alive(vm.pid()));
     let console = guest.console();
-    assert!(
-        console.contains("up since 0.") || console.contains("up since"),
-        "{console}"
-    );
+    assert!(console.contains("up since "), "{console}");
     println!(
         "answered after {started:?}, ended after {:?}: {console}",
         begun.elapsed()
@@ -156,7 +154,7 @@ async fn disks_are_plugged_in_until_no_slot_is_left() {
 async fn a_scratch_disk_is_there_from_the_start_and_gives_space_back() {
     let guest = Guest::new(
         "disk=/dev/$(basename $(dirname $(grep -lx scratch /sys/block/*/serial)))
-         dd if=/dev/urandom of=$disk bs=1M count=8 conv=fsync && echo written
+         dd if=/dev/urandom of=$disk bs=1M count=8 conv=fsync && echo written; sleep 3
          blkdiscard $disk && echo discarded; sleep 1000",
     );
     let file = guest.dir().join("scratch.raw");

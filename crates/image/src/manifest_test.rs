@@ -91,6 +91,10 @@ fn what_is_not_taken_is_said_in_one_line() {
             "it has 128 layers, more than the 127",
         ),
         (
+            manifest_of(OCI_CONFIG, "x", 0).replace(r#""size": 2,"#, r#""size": 4194305,"#),
+            "configuration has 4194305 bytes, more than the 4194304",
+        ),
+        (
             r#"{"schemaVersion": 1, "fsLayers": []}"#.to_owned(),
             "schema 1",
         ),

@@ -130,12 +130,20 @@ pub struct Addresses<'a> {
 }
 
 /// A variable, as far as it is known before the network is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Variable {
     /// References to variables before it are still to be replaced.
     Template(String, String),
     Plain(String, String),
     Address(String, FieldPath),
+}
+
+/// Values may be secrets, so only names are shown.
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Template(name, _) | Self::Plain(name, _) | Self::Address(name, _)) = self;
+        f.write_str(name)
+    }
 }
 
 /// The variables of a container in the order in which they are set.

@@ -39,7 +39,7 @@ fn lines(problems: &[Problem]) -> String {
 ///
 /// Defaults are the API server's, with one exception: a Pod that does not say `restartPolicy` gets
 /// `Never`, for that is what people expect of a command named `run`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Manifest {
     /// Every field that is set is honoured.
     pub pod: Pod,
@@ -47,6 +47,17 @@ pub struct Manifest {
     pub config_maps: BTreeMap<String, ConfigMap>,
     /// By name; `stringData` is merged into `data`.
     pub secrets: BTreeMap<String, Secret>,
+}
+
+/// Shows names only: what is in Secrets stays out of logs.
+impl std::fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manifest")
+            .field("pod", &self.pod.metadata.name)
+            .field("config_maps", &self.config_maps.keys())
+            .field("secrets", &self.secrets.keys())
+            .finish()
+    }
 }
 
 impl Manifest {

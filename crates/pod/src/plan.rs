@@ -272,7 +272,11 @@ pub fn plan(manifest: &Manifest, context: &PodContext<'_>) -> Result<PodPlan, Pl
         .map(|c| container(c, Role::Main))
         .collect();
     let all = init.iter().chain(&containers);
-    let ephemeral_storage = all.map(|c| c.ephemeral_storage).sum();
+    let ephemeral_storage: Option<u64> = all.map(|c| c.ephemeral_storage).sum();
+    if let Some(bytes) = ephemeral_storage {
+        let key = annotations::EPHEMERAL_STORAGE.to_owned();
+        sandbox.annotations.entry(key).or_insert(bytes.to_string());
+    }
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     let network = sandbox.annotations.get(annotations::NETWORK).cloned();
     Ok(PodPlan {

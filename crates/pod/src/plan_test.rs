@@ -96,3 +96,146 @@ fn a_small_pod_becomes_what_a_runtime_is_handed() {
         .find(|m| m.destination() == Path::new("/etc/words"));
     assert_eq!(mount.unwrap().source().as_ref().unwrap(), &volume);
 }
+
+#[test]
+fn volumes_of_every_kind_are_written_and_updated() {
+    let text = |greeting: &str| {
+        format!(
+            r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, labels: {{app: w, tier: "1"}}}}
+spec:
+  containers:
+  - name: main
+    image: web:1
+    resources: {{limits: {{memory: 64Mi}}}}
+    envFrom: [{{secretRef: {{name: s}}}}]
+  volumes:
+  - {{name: map, configMap: {{name: c, items: [{{key: greeting, path: a/b, mode: 0400}}]}}}}
+  - {{name: hidden, secret: {{secretName: s, defaultMode: 0440}}}}
+  - name: down
+    downwardAPI:
+      items:
+      - {{path: labels, fieldRef: {{fieldPath: metadata.labels}}}}
+      - {{path: mem, resourceFieldRef: {{containerName: main, resource: limits.memory, divisor: 1Mi}}}}
+  - name: all
+    projected:
+      sources:
+      - configMap: {{name: c}}
+      - secret: {{name: s, items: [{{key: token, path: deep/token}}]}}
+      - secret: {{name: gone, optional: true}}
+      - downwardAPI: {{items: [{{path: uid, fieldRef: {{fieldPath: metadata.uid}}}}]}}
+  - {{name: disk, emptyDir: {{}}}}
+  - {{name: ram, emptyDir: {{medium: Memory, sizeLimit: 1Mi}}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: c}}
+data: {{greeting: "{greeting}"}}
+binaryData: {{bytes: AAE=}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: s}}
+stringData: {{token: sesame}}
+"#
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let plan = planned(&text("hello"), dir.path());
+    plan.write_volumes().unwrap();
+    let read = |path: &str| std::fs::read(plan.dir().join("volumes").join(path)).unwrap();
+    assert_eq!(read("kubernetes.io~configmap/map/a/b"), b"hello");
+    assert_eq!(read("kubernetes.io~secret/hidden/token"), b"sesame");
+    assert_eq!(
+        read("kubernetes.io~downward-api/down/labels"),
+        b"app=\"w\"\ntier=\"1\""
+    );
+    assert_eq!(read("kubernetes.io~downward-api/down/mem"), b"64");
+    assert_eq!(read("kubernetes.io~projected/all/greeting"), b"hello");
+    assert_eq!(read("kubernetes.io~projected/all/bytes"), [0, 1]);
+    assert_eq!(read("kubernetes.io~projected/all/deep/token"), b"sesame");
+    assert_eq!(
+        read("kubernetes.io~projected/all/uid"),
+        plan.sandbox.metadata.uid.as_bytes()
+    );
+    assert!(
+        plan.dir()
+            .join("volumes/kubernetes.io~empty-dir/disk")
+            .is_dir()
+    );
+    let mode = |path: &Path| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(plan.dir()), 0o700, "secrets are behind it");
+    let token = plan.dir().join("volumes/kubernetes.io~secret/hidden/token");
+    assert_eq!(mode(&token), 0o440);
+    assert!(
+        !format!("{plan:?}").contains("sesame"),
+        "secrets stay out of logs"
+    );
+
+    let annotations = &plan.sandbox.annotations;
+    let ram: EmptyDir = serde_json::from_str(&annotations["io.skete.empty-dir/ram"]).unwrap();
+    assert_eq!(
+        ram,
+        EmptyDir {
+            memory: true,
+            size_limit: Some(1 << 20)
+        }
+    );
+    assert!(!annotations.contains_key("io.skete.empty-dir/disk"));
+
+    planned(&text("changed"), dir.path())
+        .write_volumes()
+        .unwrap();
+    assert_eq!(read("kubernetes.io~configmap/map/a/b"), b"changed");
+}
+
+#[test]
+fn the_pods_own_settings_are_carried() {
+    let text = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, annotations: {io.skete.network: none}}
+spec:
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 5
+  activeDeadlineSeconds: 60
+  initContainers:
+  - {name: first, image: "a:1", imagePullPolicy: Never, resources: {limits: {ephemeral-storage: 1Mi}}}
+  - {name: beside, image: "b:1", restartPolicy: Always, resources: {limits: {ephemeral-storage: 2Mi}}}
+  containers:
+  - {name: main, image: c, stdin: true, stdinOnce: true, tty: true, resources: {limits: {ephemeral-storage: 4Mi}}}
+"#;
+    let dir = tempfile::tempdir().unwrap();
+    let plan = planned(text, dir.path());
+    assert_eq!(plan.restart_policy, RestartPolicy::OnFailure);
+    assert_eq!(plan.grace_period, Duration::from_secs(5));
+    assert_eq!(plan.active_deadline, Some(Duration::from_secs(60)));
+    assert_eq!(plan.network.as_deref(), Some("none"));
+    let roles: Vec<_> = plan
+        .all_containers()
+        .map(|c| (c.name.as_str(), c.role))
+        .collect();
+    assert_eq!(
+        roles,
+        [
+            ("first", Role::Init),
+            ("beside", Role::Sidecar),
+            ("main", Role::Main)
+        ]
+    );
+    let policies: Vec<_> = plan.all_containers().map(|c| c.pull_policy).collect();
+    use PullPolicy::{Always, IfNotPresent, Never};
+    assert_eq!(policies, [Never, IfNotPresent, Always]);
+    let main = &plan.containers[0];
+    assert!(main.stdin && main.stdin_once && main.tty);
+    assert_eq!(plan.ephemeral_storage, Some(7 << 20));
+    assert_eq!(
+        plan.sandbox.annotations["io.skete.ephemeral-storage-bytes"],
+        "7340032"
+    );
+}

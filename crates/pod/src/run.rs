@@ -80,6 +80,10 @@ pub struct RunOptions {
     pub memory: Option<String>,
     /// `--cpus`: `1.5`.
     pub cpus: Option<String>,
+    /// `--ephemeral-storage`: what it may write to disk, a size as for `memory`.
+    pub ephemeral_storage: Option<String>,
+    /// `--shm-size`: the size of `/dev/shm`.
+    pub shm_size: Option<String>,
     /// `-v`, `--volume`: `PATH` for an empty directory. Directories of the host are refused.
     pub volume: Vec<String>,
     /// `--tmpfs`: `PATH[:size=64m]`.
@@ -120,6 +124,8 @@ pub struct RunOptions {
     pub pull: Option<String>,
     /// `--stop-timeout`, in seconds.
     pub stop_timeout: Option<u32>,
+    /// `--timeout`: ends the Pod after so many seconds.
+    pub timeout: Option<u32>,
 }
 
 impl RunOptions {
@@ -189,6 +195,7 @@ impl RunOptions {
                 host_aliases: Some(self.host_aliases()?),
                 dns_policy: (!self.dns.is_empty()).then(|| "None".to_owned()),
                 dns_config: Some(self.dns_config()),
+                active_deadline_seconds: self.timeout.map(i64::from),
                 termination_grace_period_seconds: self.stop_timeout.map(i64::from),
                 security_context: Some(self.pod_security_context()?),
                 volumes: Some(volumes),
@@ -286,9 +293,19 @@ impl RunOptions {
 
     fn resources(&self) -> Result<ResourceRequirements, RunError> {
         let mut limits = BTreeMap::new();
-        if let Some(text) = &self.memory {
-            let bytes = flags::bytes(text).map_err(flag("--memory", text))?;
-            limits.insert("memory".to_owned(), Text(flags::bytes_text(bytes)));
+        let sizes = [
+            ("memory", "--memory", &self.memory),
+            (
+                "ephemeral-storage",
+                "--ephemeral-storage",
+                &self.ephemeral_storage,
+            ),
+        ];
+        for (resource, name, text) in sizes {
+            if let Some(text) = text {
+                let bytes = flags::bytes(text).map_err(flag(name, text))?;
+                limits.insert(resource.to_owned(), Text(flags::bytes_text(bytes)));
+            }
         }
         if let Some(text) = &self.cpus {
             let milli = flags::milli_cpus(text).map_err(flag("--cpus", text))?;
@@ -320,13 +337,17 @@ impl RunOptions {
             let path = flags::volume(text).map_err(flag("--volume", text))?;
             add(path, EmptyDirVolumeSource::default());
         }
+        let in_memory = |size: Option<u64>| EmptyDirVolumeSource {
+            medium: Some("Memory".to_owned()),
+            size_limit: size.map(|size| Text(flags::bytes_text(size))),
+        };
         for text in &self.tmpfs {
             let (path, size) = flags::tmpfs(text).map_err(flag("--tmpfs", text))?;
-            let source = EmptyDirVolumeSource {
-                medium: Some("Memory".to_owned()),
-                size_limit: size.map(|size| Text(flags::bytes_text(size))),
-            };
-            add(path, source);
+            add(path, in_memory(size));
+        }
+        if let Some(text) = &self.shm_size {
+            let size = flags::bytes(text).map_err(flag("--shm-size", text))?;
+            add("/dev/shm", in_memory(Some(size)));
         }
         Ok((volumes, mounts))
     }

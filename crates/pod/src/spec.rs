@@ -60,6 +60,11 @@ pub enum SpecError {
     /// Not `USER[:GROUP]`.
     #[error("container {0:?}: {1:?} is not a user; it has to be USER[:GROUP]")]
     User(String, String),
+    /// `supplementalGroupsPolicy: Strict`, and the user's group is only known to the image.
+    #[error(
+        "container {0:?}: supplementalGroupsPolicy is Strict, but the group is not given; set runAsGroup"
+    )]
+    NoGroup(String),
     /// `subPathExpr` came to a path out of the volume.
     #[error("container {container:?}: the subPathExpr of the mount on {mount:?}: {message}")]
     SubPath {
@@ -147,9 +152,13 @@ struct Bind {
 impl ContainerPlan {
     /// The container's specification: what containerd's CRI plugin puts into `config.json`.
     ///
-    /// Two things are left to the guest. Users and groups are looked up there, as
-    /// [`annotations::CONTAINER_USER`] says, for only the guest sees the image's files; and the
-    /// sources of volume mounts are paths of the host in the kubelet's layout.
+    /// The sources of volume mounts are paths of the host in the kubelet's layout.
+    ///
+    /// One thing that containerd does is left to the guest, which alone sees the image's files:
+    /// `process.user.username`, where it is set, is `USER[:GROUP]`, names or numbers, to be looked
+    /// up in the root file system's `/etc/passwd` and `/etc/group`, and takes the place of `uid`
+    /// and `gid`; `additionalGids` stay. containerd passes users of Linux guests in the same way
+    /// on Windows.
     ///
     /// # Errors
     /// [`SpecError`], where Pod and image do not fit together.
@@ -161,7 +170,7 @@ impl ContainerPlan {
             "process": self.process(input, &variables, &user)?,
             "root": { "path": "rootfs", "readonly": self.security.read_only_root },
             "mounts": self.mounts(&variables)?,
-            "annotations": self.annotations(input, &user),
+            "annotations": self.annotations(input),
             "linux": self.linux(input)?,
         });
         serde_json::from_value(json).map_err(|error| SpecError::Encode(self.name.clone(), error))
@@ -173,6 +182,14 @@ impl ContainerPlan {
         variables: &[(String, String)],
         user: &User,
     ) -> Result<Json, SpecError> {
+        let mut identity = json!({
+            "uid": user.uid,
+            "gid": user.gid,
+            "additionalGids": user.additional(&self.security.groups),
+        });
+        if let Some(lookup) = &user.lookup {
+            identity["username"] = json!(lookup);
+        }
         let cwd = match (&self.working_dir, input.image.working_dir.as_str()) {
             (Some(dir), _) => dir,
             (None, "") => "/",
@@ -181,11 +198,7 @@ impl ContainerPlan {
         let caps = &self.security.capabilities;
         Ok(json!({
             "terminal": self.tty,
-            "user": {
-                "uid": user.uid,
-                "gid": user.gid,
-                "additionalGids": user.additional(&self.security.groups),
-            },
+            "user": identity,
             "args": self.args(input.image, variables)?,
             "env": self.env(input.image, variables),
             "cwd": cwd,
@@ -256,6 +269,10 @@ impl ContainerPlan {
         };
         let user = User::parse(&text, security)
             .ok_or_else(|| SpecError::User(self.name.clone(), text.clone()))?;
+        // With a group the guest adds none of the image's; without, it would have to.
+        if security.strict_groups && !user.has_group {
+            return Err(SpecError::NoGroup(self.name.clone()));
+        }
         if security.non_root && security.user.is_none() {
             match user.name.parse::<u32>() {
                 Ok(0) => return Err(SpecError::Root(self.name.clone())),
@@ -266,9 +283,9 @@ impl ContainerPlan {
         Ok(user)
     }
 
-    fn annotations(&self, input: &ContainerInput<'_>, user: &User) -> Json {
+    fn annotations(&self, input: &ContainerInput<'_>) -> Json {
         let shared = &self.shared;
-        let mut annotations = json!({
+        json!({
             (annotations::CRI_SANDBOX_ID): input.sandbox_id,
             (annotations::CRI_SANDBOX_NAMESPACE): shared.namespace,
             (annotations::CRI_SANDBOX_UID): shared.uid,
@@ -276,14 +293,7 @@ impl ContainerPlan {
             (annotations::CRI_CONTAINER_NAME): self.name,
             (annotations::CRI_IMAGE_NAME): input.image_name,
             (annotations::CRI_CONTAINER_TYPE): "container",
-        });
-        if let Some(lookup) = &user.lookup {
-            annotations[annotations::CONTAINER_USER] = json!(lookup);
-            if self.security.strict_groups {
-                annotations[annotations::CONTAINER_GROUPS_POLICY] = json!("Strict");
-            }
-        }
-        annotations
+        })
     }
 
     fn linux(&self, input: &ContainerInput<'_>) -> Result<Json, SpecError> {
@@ -523,6 +533,7 @@ struct User {
     name: String,
     uid: u32,
     gid: u32,
+    has_group: bool,
     /// What the guest has to look up.
     lookup: Option<String>,
 }
@@ -563,6 +574,7 @@ impl User {
             name: name.to_owned(),
             uid: uid.unwrap_or(0),
             gid: gid.flatten().unwrap_or(0),
+            has_group: group.is_some(),
             lookup,
         })
     }

@@ -192,3 +192,220 @@ data: {hosts: 127.0.0.1 localhost}
         namespaces.push(json!({"type": "cgroup"}));
     });
 }
+
+/// A plan for a container with these fields in a Pod whose spec ends with these.
+fn with(fields: &str, spec: &str) -> PodPlan {
+    plan(&format!(
+        "spec:\n  containers:\n  - {{name: main, image: \"web:1\", {fields}}}\n{spec}"
+    ))
+}
+
+fn process(spec: &Spec) -> Json {
+    json!(spec.process())
+}
+
+#[test]
+fn command_and_args_follow_the_table_of_kubernetes() {
+    let of = |fields: &str| {
+        let args = spec_of(&with(fields, ""), &image()).unwrap();
+        let args = args.process().as_ref().unwrap().args().clone().unwrap();
+        args.join(" ")
+    };
+    assert_eq!(of(""), "/entry --flag serve");
+    assert_eq!(of("args: [x]"), "/entry --flag x");
+    assert_eq!(of("command: [c]"), "c");
+    assert_eq!(of("command: [c], args: [x]"), "c x");
+    assert_eq!(of("command: [], args: []"), "/entry --flag serve");
+
+    let entrypoint = vec![String::new()];
+    let only_cmd = ImageConfig {
+        entrypoint,
+        ..image()
+    };
+    let spec = spec_of(&with("", ""), &only_cmd).unwrap();
+    assert_eq!(process(&spec)["args"], json!(["serve"]));
+    let error = spec_of(&with("", ""), &ImageConfig::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "container \"main\": the image has no command; give one"
+    );
+}
+
+#[test]
+fn users_are_numbers_here_or_looked_up_in_the_guest() {
+    let of = |fields: &str, pod: &str, user: &str| {
+        let image = ImageConfig {
+            user: user.to_owned(),
+            ..image()
+        };
+        let plan = with(fields, &format!("  securityContext: {{{pod}}}\n"));
+        spec_of(&plan, &image)
+            .map(|spec| process(&spec)["user"].clone())
+            .map_err(|error| error.to_string())
+    };
+    let user = |uid: u32, gid: u32, groups: &[u32], name: &str| {
+        Ok(json!({ "uid": uid, "gid": gid, "additionalGids": groups, "username": name }))
+    };
+    assert_eq!(of("", "", ""), user(0, 0, &[], "0"));
+    assert_eq!(of("", "", "app"), user(0, 0, &[], "app"));
+    assert_eq!(
+        of("", "fsGroup: 9", "app:staff"),
+        user(0, 0, &[9], "app:staff")
+    );
+    assert_eq!(of("", "", "7:staff"), user(7, 0, &[], "7:staff"));
+    assert_eq!(of("", "runAsUser: 5", "app"), user(5, 0, &[], "5"));
+    assert_eq!(
+        of("", "runAsUser: 5, runAsGroup: 6", "app"),
+        user(5, 6, &[], "5:6")
+    );
+    assert_eq!(
+        of("", "runAsGroup: 6", "app:staff"),
+        user(0, 6, &[], "app:6")
+    );
+    assert_eq!(
+        of(
+            "securityContext: {runAsUser: 8}",
+            "runAsUser: 5, supplementalGroups: [3, 2]",
+            ""
+        ),
+        user(8, 0, &[2, 3], "8")
+    );
+    let strict = "supplementalGroupsPolicy: Strict";
+    assert_eq!(
+        of("", strict, "7:8"),
+        Ok(json!({ "uid": 7, "gid": 8, "additionalGids": [8] }))
+    );
+    assert_eq!(of("", strict, "app:staff"), user(0, 0, &[], "app:staff"));
+    assert!(
+        of("", strict, "app")
+            .unwrap_err()
+            .contains("set runAsGroup")
+    );
+    for wrong in ["a:b:c", "-1", "99999999999", "0:-5", "a\nb"] {
+        assert!(
+            of("", "", wrong).unwrap_err().contains("is not a user"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn root_is_refused_where_it_is_forbidden() {
+    let of = |user: &str| {
+        let image = ImageConfig {
+            user: user.to_owned(),
+            ..image()
+        };
+        let plan = with("", "  securityContext: {runAsNonRoot: true}\n");
+        spec_of(&plan, &image)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(of("1000"), Ok(()));
+    assert!(
+        of("")
+            .unwrap_err()
+            .contains("the image runs as root; set runAsUser")
+    );
+    assert!(of("0:5").unwrap_err().contains("the image runs as root"));
+    assert!(
+        of("app")
+            .unwrap_err()
+            .contains("\"app\" is not a number, so it may be root")
+    );
+    let plan = with(
+        "",
+        "  securityContext: {runAsNonRoot: true, runAsUser: 3}\n",
+    );
+    assert!(
+        spec_of(
+            &plan,
+            &ImageConfig {
+                user: "root".to_owned(),
+                ..image()
+            }
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn mounts_reach_below_a_volume_and_never_out_of_it() {
+    let volumes = "  volumes: [{name: v, emptyDir: {}}, {name: c, configMap: {name: c}}]\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: x}\n";
+    let of = |env: &str, mount: &str| {
+        let fields = format!(
+            "env: [{{name: A, value: \"{env}\"}}], volumeMounts: [{{mountPath: /m, {mount}}}]"
+        );
+        let spec = spec_of(&with(&fields, volumes), &image()).map_err(|e| e.to_string())?;
+        let mounts = spec.mounts().clone().unwrap();
+        let mount = mounts
+            .iter()
+            .find(|m| m.destination() == Path::new("/m"))
+            .unwrap();
+        let source = mount.source().clone().unwrap();
+        let base = "/pods/8d7e1c8a-6f0c-4d26-a9a7-0a4c7e0a6b55/volumes/kubernetes.io~";
+        let below = source
+            .strip_prefix("/")
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let access = mount.options().as_ref().unwrap().last().unwrap().clone();
+        Ok::<_, String>(format!(
+            "{} {access}",
+            format!("/{below}").strip_prefix(base).unwrap()
+        ))
+    };
+    assert_eq!(of("", "name: v").unwrap(), "empty-dir/v rw");
+    assert_eq!(of("", "name: v, readOnly: true").unwrap(), "empty-dir/v ro");
+    assert_eq!(
+        of("", "name: v, subPath: a/./b/").unwrap(),
+        "empty-dir/v/a/b rw"
+    );
+    assert_eq!(
+        of("x", "name: v, subPathExpr: logs/$(A)").unwrap(),
+        "empty-dir/v/logs/x rw"
+    );
+    assert_eq!(of("", "name: c").unwrap(), "configmap/c ro");
+    assert_eq!(of("", "name: c, subPath: k").unwrap(), "configmap/c/k ro");
+    let error = of("", "name: c, subPath: gone").unwrap_err();
+    assert!(
+        error.ends_with("the mount on \"/m\": the volume has no \"gone\""),
+        "{error}"
+    );
+    for escape in ["../x", "/etc", "a/../../b", ""] {
+        let error = of(escape, "name: v, subPathExpr: $(A)").unwrap_err();
+        assert!(
+            error.contains("subPathExpr of the mount on \"/m\""),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn seccomp_can_be_turned_off_and_what_is_asked_for_is_said() {
+    let fields =
+        "securityContext: {seccompProfile: {type: Unconfined}, allowPrivilegeEscalation: false}";
+    let spec = json!(spec_of(&with(fields, ""), &image()).unwrap());
+    assert_eq!(spec["linux"]["seccomp"], json!(null));
+    assert_eq!(spec["process"]["noNewPrivileges"], json!(true));
+    let spec = json!(spec_of(&with("", ""), &image()).unwrap());
+    assert_eq!(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
+}
+
+#[test]
+fn image_configurations_are_read_leniently() {
+    let read = |text: &str| ImageConfig::from_json(text.as_bytes());
+    assert_eq!(read("{}").unwrap(), ImageConfig::default());
+    let nulls = r#"{"config": {"User": null, "Env": null, "Cmd": ["a"], "Volumes": {"/x": {}}}}"#;
+    assert_eq!(read(nulls).unwrap().cmd, ["a"]);
+    let full = r#"{"architecture": "amd64", "config": {"User": "u", "Entrypoint": ["e"], "WorkingDir": "/w", "StopSignal": "SIGINT"}}"#;
+    let config = read(full).unwrap();
+    assert_eq!(
+        (config.user.as_str(), config.working_dir.as_str()),
+        ("u", "/w")
+    );
+    assert_eq!(config.stop_signal, "SIGINT");
+    assert!(read("[]").is_err());
+    assert!(read(r#"{"config": {"Cmd": "a"}}"#).is_err());
+}

@@ -129,7 +129,11 @@ fn our_annotations(pod: &Pod, spec: &PodSpec, report: &mut Report) {
             annotations::NETWORK if !matches!(value.as_str(), "default" | "none") => {
                 report.add(&path, format!("{value:?} is not one of default, none"));
             }
-            annotations::NETWORK => {}
+            annotations::NETWORK | annotations::HYPERVISOR => {}
+            annotations::EPHEMERAL_STORAGE if value.parse::<u64>().is_err() => {
+                report.add(&path, format!("{value:?} is not a number of bytes"));
+            }
+            annotations::EPHEMERAL_STORAGE => {}
             _ => match key.strip_prefix(annotations::USER_PREFIX) {
                 Some(name) if all_containers(spec).all(|(_, c, _)| c.name != name) => {
                     report.add(&path, format!("there is no container {name:?}"));

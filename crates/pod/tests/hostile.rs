@@ -179,7 +179,7 @@ fn the_file_itself_is_planned() {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(1500)
+        ..ProptestConfig::with_cases(400)
     })]
 
     #[test]

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use ttrpc::r#async::{Client, transport::Socket};
 use ttrpc::context::{self, Context};
 
-/// How long the agent may take for an ordinary request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the agent may take for an ordinary request. An emulated guest on a busy machine takes
+/// a hundred times as long as one on an idle machine with KVM.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the guest may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries while the guest boots.

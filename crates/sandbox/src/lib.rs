@@ -20,6 +20,7 @@ pub mod sandbox;
 pub mod scratch;
 pub mod size;
 pub mod stdio;
+mod tasks;
 pub mod timings;
 pub mod vm;
 pub mod volumes;

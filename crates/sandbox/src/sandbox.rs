@@ -13,14 +13,14 @@ use skete_hypervisor::accelerator::probe;
 use skete_hypervisor::{Accelerator, Qemu};
 use tokio::sync::{mpsc, watch};
 
-use crate::agent::{request, unlimited};
+use crate::agent::request;
 use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
-use crate::container::{Container, ContainerRequest, read_spec};
+use crate::container::Container;
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::network;
-use crate::process::{Exit, Process, Status, Stdio};
+use crate::process::{Exit, Status};
 use crate::programs::Programs;
 use crate::scratch;
 use crate::size::{Size, machine_memory_mib, overhead_mib};
@@ -67,19 +67,19 @@ pub struct SandboxExit {
 /// A Pod's sandbox.
 pub struct Sandbox {
     layout: Layout,
-    config: PodSandboxConfig,
+    pub(crate) config: PodSandboxConfig,
     netns: Option<PathBuf>,
     size: Size,
     accelerator: Accelerator,
     cgroup: PodCgroup,
     created_at: SystemTime,
-    machine: OnceLock<Arc<Machine>>,
+    pub(crate) machine: OnceLock<Arc<Machine>>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
-    volumes: Mutex<Volumes>,
-    exit: watch::Sender<Option<SandboxExit>>,
+    pub(crate) volumes: Mutex<Volumes>,
+    pub(crate) exit: watch::Sender<Option<SandboxExit>>,
     stopping: watch::Sender<bool>,
-    events: mpsc::UnboundedSender<Event>,
-    timings: Timings,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) timings: Timings,
 }
 
 impl Sandbox {
@@ -282,353 +282,6 @@ impl Sandbox {
         cleanup::remove(&self.layout)
     }
 
-    /// Plugs in a container's layers, gives the guest its volumes, and prepares the container.
-    ///
-    /// # Errors
-    /// If the request is unsound or the guest refuses; the container is then not there.
-    pub async fn create_container(&self, asked: ContainerRequest) -> Result<(), EngineError> {
-        let machine = self.machine()?;
-        if self.container(&asked.id).is_ok() {
-            return Err(EngineError::AlreadyExists {
-                what: "container",
-                id: asked.id,
-            });
-        }
-        let stopwatch = Stopwatch::start();
-        let mut spec = read_spec(&asked.bundle)?;
-        let annotations = self.config.annotations.clone().into_iter().collect();
-        let volumes = self
-            .volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .place(&mut spec, &annotations)?;
-        for volume in volumes {
-            machine
-                .agent()
-                .rpc()
-                .put_volume(request(), &volume)
-                .await
-                .map_err(agent_failed)?;
-        }
-        self.timings.record("volumes", stopwatch);
-        let stopwatch = Stopwatch::start();
-        let disk = machine.attach_layers(&asked.rootfs).await?;
-        self.timings.record("layers", stopwatch);
-        let stopwatch = Stopwatch::start();
-        let serial = disk.serial.clone();
-        let container = Arc::new(Container::new(&asked, serial.clone()));
-        let created = async {
-            let create = agent::CreateContainerRequest {
-                id: asked.id.clone(),
-                spec: spec.to_string().into_bytes(),
-                rootfs: Some(disk).into(),
-                terminal: asked.stdio.terminal,
-                writable_limit: asked.rootfs.writable_bytes,
-                ..Default::default()
-            };
-            let rpc = machine.agent().rpc();
-            rpc.create_container(request(), &create)
-                .await
-                .map_err(agent_failed)?;
-            if let Err(error) = container.init.connect(machine.agent()).await {
-                let _ = rpc
-                    .delete_process(request(), &process_ref(&container.init))
-                    .await;
-                return Err(error);
-            }
-            Ok(())
-        };
-        if let Err(error) = created.await {
-            if let Err(error) = machine.detach(&serial).await {
-                tracing::warn!(error = error.chain(), serial, "unplug");
-            }
-            return Err(error);
-        }
-        self.lock_containers().insert(asked.id, container);
-        self.timings.record("create", stopwatch);
-        Ok(())
-    }
-
-    /// Starts a process that was created, and follows it to its end.
-    ///
-    /// # Errors
-    /// If there is none, it was started before, or the guest cannot start it.
-    pub async fn start_process(
-        self: &Arc<Self>,
-        container_id: &str,
-        exec_id: &str,
-    ) -> Result<u32, EngineError> {
-        let machine = Arc::clone(self.machine()?);
-        let process = self.container(container_id)?.process(exec_id)?;
-        if process.status() != Status::Created {
-            return Err(EngineError::WrongState {
-                what: "process",
-                id: format!("{container_id} {exec_id}").trim_end().to_owned(),
-                state: "has been started already",
-            });
-        }
-        let stopwatch = Stopwatch::start();
-        if !exec_id.is_empty() {
-            process.connect(machine.agent()).await?;
-        }
-        let reference = process_ref(&process);
-        machine
-            .agent()
-            .rpc()
-            .start_process(request(), &reference)
-            .await
-            .map_err(agent_failed)?;
-        if exec_id.is_empty() {
-            self.timings.record("start", stopwatch);
-        }
-        process.set_running();
-        let pid = machine.pid();
-        tokio::spawn(Arc::clone(self).watch_process(machine, process));
-        // The guest's process ids mean nothing on the host, where a caller might signal them.
-        Ok(pid)
-    }
-
-    async fn watch_process(self: Arc<Self>, machine: Arc<Machine>, process: Arc<Process>) {
-        let reference = process_ref(&process);
-        let answer = machine
-            .agent()
-            .rpc()
-            .wait_process(unlimited(), &reference)
-            .await;
-        let Ok(answer) = answer else {
-            // The guest is gone, and `watch_machine` says so of every process; or its agent lies,
-            // and the guest is not worth keeping.
-            machine.kill().await;
-            return;
-        };
-        process.drain().await;
-        let exit = Exit {
-            code: answer.exit_code & 0xff,
-            at: SystemTime::now(),
-            oom_killed: answer.oom_killed,
-        };
-        if process.set_exited(exit) {
-            self.publish_exit(&process, exit);
-        }
-    }
-
-    fn publish_exit(&self, process: &Process, exit: Exit) {
-        let container_id = process.container_id.clone();
-        if exit.oom_killed {
-            let _ = self.events.send(Event::Oom {
-                container_id: container_id.clone(),
-            });
-        }
-        // Nobody listens any more once the shim shuts down.
-        let _ = self.events.send(Event::Exit {
-            container_id,
-            exec_id: process.exec_id.clone(),
-            exit,
-        });
-    }
-
-    /// Registers a further process of a running container; `process` is OCI's object of that name.
-    ///
-    /// # Errors
-    /// If the container does not run, the id is taken or the guest refuses.
-    pub async fn create_exec(
-        &self,
-        container_id: &str,
-        exec_id: &str,
-        process: &[u8],
-        stdio: Stdio,
-    ) -> Result<(), EngineError> {
-        let machine = self.machine()?;
-        let container = self.container(container_id)?;
-        let terminal = stdio.terminal;
-        container.add_exec(exec_id, stdio)?;
-        let create = agent::CreateExecRequest {
-            container_id: container_id.to_owned(),
-            exec_id: exec_id.to_owned(),
-            process: process.to_vec(),
-            terminal,
-            ..Default::default()
-        };
-        let created = machine.agent().rpc().create_exec(request(), &create).await;
-        created.map(drop).map_err(|error| {
-            container.remove_exec(exec_id);
-            agent_failed(error)
-        })
-    }
-
-    /// Sends a signal to a process, or to all of its container.
-    ///
-    /// # Errors
-    /// If there is no such process or it has ended.
-    pub async fn signal(
-        &self,
-        container_id: &str,
-        exec_id: &str,
-        signal: u32,
-        all: bool,
-    ) -> Result<(), EngineError> {
-        let machine = self.machine()?;
-        let process = self.container(container_id)?.process(exec_id)?;
-        match process.status() {
-            // As runc: a container that was never started ends by SIGKILL or SIGTERM.
-            Status::Created => {
-                let exit = Exit {
-                    code: 128 + signal,
-                    at: SystemTime::now(),
-                    oom_killed: false,
-                };
-                if process.set_exited(exit) {
-                    self.publish_exit(&process, exit);
-                }
-                return Ok(());
-            }
-            Status::Exited(_) => {
-                return Err(EngineError::NotFound {
-                    what: "process",
-                    id: format!("{container_id} {exec_id}").trim_end().to_owned(),
-                });
-            }
-            Status::Running => {}
-        }
-        let signal = agent::SignalRequest {
-            container_id: container_id.to_owned(),
-            exec_id: exec_id.to_owned(),
-            signal,
-            all,
-            ..Default::default()
-        };
-        machine
-            .agent()
-            .rpc()
-            .signal_process(request(), &signal)
-            .await
-            .map_err(agent_failed)?;
-        Ok(())
-    }
-
-    /// Forgets an ended process; a container's disk is unplugged with its first process.
-    ///
-    /// # Errors
-    /// If it runs, or the guest refuses.
-    pub async fn delete(&self, container_id: &str, exec_id: &str) -> Result<Exit, EngineError> {
-        let container = self.container(container_id)?;
-        let process = container.process(exec_id)?;
-        let exit = match process.status() {
-            Status::Exited(exit) => exit,
-            Status::Created => Exit {
-                code: 0,
-                at: SystemTime::now(),
-                oom_killed: false,
-            },
-            Status::Running => {
-                return Err(EngineError::WrongState {
-                    what: "process",
-                    id: format!("{container_id} {exec_id}").trim_end().to_owned(),
-                    state: "is running",
-                });
-            }
-        };
-        // With the VM gone there is nothing to forget in it.
-        if let Some(machine) = self.machine.get().filter(|_| self.exit.borrow().is_none()) {
-            let reference = process_ref(&process);
-            let deleted = machine
-                .agent()
-                .rpc()
-                .delete_process(request(), &reference)
-                .await;
-            if let Err(error) = deleted.map_err(agent_failed)
-                && error.kind() != crate::error::Kind::NotFound
-                && self.exit.borrow().is_none()
-            {
-                return Err(error);
-            }
-            if exec_id.is_empty()
-                && self.exit.borrow().is_none()
-                && let Err(error) = machine.detach(&container.disk).await
-            {
-                tracing::warn!(error = error.chain(), disk = container.disk, "unplug");
-            }
-        }
-        if exec_id.is_empty() {
-            self.lock_containers().remove(container_id);
-        } else {
-            container.remove_exec(exec_id);
-        }
-        Ok(exit)
-    }
-
-    /// Tells a process's terminal its size.
-    ///
-    /// # Errors
-    /// If there is no such process, or it has no terminal.
-    pub async fn resize(
-        &self,
-        container_id: &str,
-        exec_id: &str,
-        columns: u32,
-        rows: u32,
-    ) -> Result<(), EngineError> {
-        self.container(container_id)?.process(exec_id)?;
-        let resize = agent::ResizeRequest {
-            container_id: container_id.to_owned(),
-            exec_id: exec_id.to_owned(),
-            columns,
-            rows,
-            ..Default::default()
-        };
-        let rpc = self.machine()?.agent().rpc();
-        rpc.resize_terminal(request(), &resize)
-            .await
-            .map(drop)
-            .map_err(agent_failed)
-    }
-
-    /// The container's processes, in the guest's numbering.
-    ///
-    /// # Errors
-    /// If there is no such container.
-    pub async fn pids(&self, container_id: &str) -> Result<Vec<u32>, EngineError> {
-        let rpc = self.machine()?.agent().rpc();
-        let listed = rpc
-            .list_processes(request(), &container_ref(container_id))
-            .await;
-        listed.map(|listed| listed.pids).map_err(agent_failed)
-    }
-
-    /// Changes a container's limits; `resources` is OCI's object `linux.resources`.
-    ///
-    /// # Errors
-    /// If there is no such container or the guest refuses.
-    pub async fn update(&self, container_id: &str, resources: &[u8]) -> Result<(), EngineError> {
-        self.container(container_id)?;
-        let update = agent::UpdateContainerRequest {
-            id: container_id.to_owned(),
-            resources: resources.to_vec(),
-            ..Default::default()
-        };
-        let rpc = self.machine()?.agent().rpc();
-        rpc.update_container(request(), &update)
-            .await
-            .map(drop)
-            .map_err(agent_failed)
-    }
-
-    /// Freezes or thaws a container.
-    ///
-    /// # Errors
-    /// If there is no such container or the guest refuses.
-    pub async fn pause(&self, container_id: &str, frozen: bool) -> Result<(), EngineError> {
-        self.container(container_id)?;
-        let reference = container_ref(container_id);
-        let rpc = self.machine()?.agent().rpc();
-        let done = if frozen {
-            rpc.pause_container(request(), &reference).await
-        } else {
-            rpc.resume_container(request(), &reference).await
-        };
-        done.map(drop).map_err(agent_failed)
-    }
-
     /// A container.
     ///
     /// # Errors
@@ -684,26 +337,6 @@ impl Sandbox {
         self.cgroup.usage()
     }
 
-    /// What the guest says its containers use; all of them if `containers` is empty.
-    ///
-    /// # Errors
-    /// If the guest does not answer.
-    pub async fn stats(
-        &self,
-        containers: Vec<String>,
-    ) -> Result<agent::StatsResponse, EngineError> {
-        let ask = agent::StatsRequest {
-            container_ids: containers,
-            ..Default::default()
-        };
-        self.machine()?
-            .agent()
-            .rpc()
-            .stats(request(), &ask)
-            .await
-            .map_err(agent_failed)
-    }
-
     /// Facts for people and for `skete run --timings`, by name.
     #[must_use]
     pub fn info(&self) -> BTreeMap<String, String> {
@@ -733,7 +366,9 @@ impl Sandbox {
         self.lock_containers().values().map(Arc::clone).collect()
     }
 
-    fn lock_containers(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Container>>> {
+    pub(crate) fn lock_containers(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Container>>> {
         self.containers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -748,22 +383,7 @@ impl Sandbox {
     }
 }
 
-fn process_ref(process: &Process) -> agent::ProcessRef {
-    agent::ProcessRef {
-        container_id: process.container_id.clone(),
-        exec_id: process.exec_id.clone(),
-        ..Default::default()
-    }
-}
-
-fn container_ref(id: &str) -> agent::ContainerRef {
-    agent::ContainerRef {
-        id: id.to_owned(),
-        ..Default::default()
-    }
-}
-
-fn agent_failed(error: ttrpc::Error) -> EngineError {
+pub(crate) fn agent_failed(error: ttrpc::Error) -> EngineError {
     EngineError::Agent(error.into())
 }
 

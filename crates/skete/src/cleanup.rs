@@ -10,6 +10,7 @@ use crate::net;
 use crate::paths::Paths;
 use crate::record::PodId;
 use crate::shim_client::{self, ShimClient, ShimRecord};
+use crate::shim_process;
 
 /// A shim that was asked to end has so long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -23,7 +24,9 @@ pub struct LeftBehind(Vec<String>);
 /// something for [`clean`] to do.
 pub async fn end_sandbox(shim: &ShimClient, record: Option<&ShimRecord>, grace: Duration) -> bool {
     let mut well = true;
-    if let Err(error) = shim.stop_sandbox(grace).await {
+    if let Err(error) = shim.stop_sandbox(grace).await
+        && !error.is_not_found()
+    {
         tracing::warn!(%error, "cannot stop the sandbox");
         well = false;
     }
@@ -60,7 +63,7 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
             shim.process.kill();
         }
         if has_sandbox(paths, id)
-            && let Err(error) = shim_client::delete(paths, id).await
+            && let Err(error) = shim_process::delete(paths, id).await
         {
             left.push(chain(&error));
         }
@@ -68,7 +71,7 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
     if let Err(error) = net::remove(paths, id).await {
         left.push(chain(&error));
     }
-    for directory in [paths.run_pod(id), paths.pod(id).join("volumes")] {
+    for directory in [paths.pod_sockets(id), paths.run_pod(id)] {
         remove(&directory, &mut left);
     }
     if let Err(error) = files::remove_file(&paths.pod_input(id)) {

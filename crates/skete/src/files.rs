@@ -34,11 +34,25 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces a file by one with these bytes: readers see the old or the new, also after a crash.
+/// Replaces a file by one with these bytes: readers see the old or the new, also after this
+/// process was killed, and also after the machine has lost power.
+///
+/// # Errors
+/// It cannot be written; the old file is then still there.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, true)
+}
+
+/// As [`write_durably`], without waiting for the disk: after the machine has lost power the file
+/// may be empty.
 ///
 /// # Errors
 /// It cannot be written; the old file is then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, false)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, durably: bool) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
@@ -50,7 +64,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
             .mode(mode)
             .open(&new)?;
         file.write_all(bytes)?;
-        file.sync_data()?;
+        if durably {
+            file.sync_data()?;
+        }
         std::fs::rename(&new, path)
     })();
     if written.is_err() {
@@ -71,12 +87,13 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
-/// Removes a tree that may be gone already.
+/// Removes a tree, or a file, that may be gone already.
 ///
 /// # Errors
 /// It is there and cannot be removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => remove_file(path),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

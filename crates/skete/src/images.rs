@@ -50,15 +50,14 @@ pub fn release(paths: &Paths, id: &PodId, left: &mut Vec<String>) {
     }
 }
 
-/// Holders of images that are no Pods that run.
-pub fn orphans(paths: &Paths, is_active: impl Fn(&PodId) -> bool) -> Vec<PodId> {
+/// Pods that hold images.
+pub fn holders(paths: &Paths) -> Vec<PodId> {
     let Ok(entries) = std::fs::read_dir(root(paths).join("leases")) else {
         return Vec::new();
     };
     entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| PodId::try_from(name).ok())
-        .filter(|id| !is_active(id))
         .collect()
 }
 

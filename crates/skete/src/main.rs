@@ -21,6 +21,7 @@ mod pump;
 mod receipt;
 mod record;
 mod shim_client;
+mod shim_process;
 mod signals;
 mod socket;
 mod supervise;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 use failure::{Failure, OWN_ERROR};
 
 fn main() -> ExitCode {
-    let result = cli::parse().and_then(|cli| commands::dispatch(cli));
+    let result = cli::parse().and_then(commands::dispatch);
     terminal::restore();
     match result {
         Ok(code) => ExitCode::from(code),

@@ -1,6 +1,5 @@
 //! The Pods' networks on this machine.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -69,13 +68,12 @@ pub async fn remove(paths: &Paths, id: &PodId) -> Result<(), NetError> {
     Ok(removed.map_err(|_| NetError::BrokenOff)??)
 }
 
-/// Networks whose Pods have ended or are not there.
-pub fn orphans(paths: &Paths, active: &BTreeSet<PodId>) -> Vec<PodId> {
+/// Pods that have a network, or something left of one.
+pub fn all(paths: &Paths) -> Vec<PodId> {
     // What cannot be read now is read by the next command.
     let ids = networks(paths).list().unwrap_or_default();
     ids.into_iter()
         .filter_map(|id| PodId::try_from(id).ok())
-        .filter(|id| !active.contains(id))
         .collect()
 }
 

@@ -116,14 +116,31 @@ impl Paths {
         self.run_pod(id).join("attach.sock")
     }
 
+    /// Where the Pod's shim publishes what happens.
+    pub fn events_socket(&self, id: &PodId) -> PathBuf {
+        self.pod_sockets(id).join("events")
+    }
+
     /// What is known of the Pod's shim: address, process.
     pub fn shim_file(&self, id: &PodId) -> PathBuf {
         self.run_pod(id).join("shim.json")
     }
 
-    /// Where shims put their sockets; short, since a socket's path may have 107 bytes.
+    /// Where shims put their sockets, one directory per Pod.
     pub fn sockets(&self) -> PathBuf {
         self.run_root.join("s")
+    }
+
+    /// Where a Pod's shim puts its socket; short, since a socket's path may have 107 bytes, 64 of
+    /// which are the socket's name.
+    pub fn pod_sockets(&self, id: &PodId) -> PathBuf {
+        self.sockets().join(id.short())
+    }
+
+    /// The record as it was first written: what is left if the machine loses power while the
+    /// record is written again.
+    pub fn first_record(&self, id: &PodId) -> PathBuf {
+        self.pod(id).join("created.json")
     }
 
     /// The engine's own runtime directories of this command's Pods.

@@ -85,7 +85,7 @@ pub fn create(paths: &Paths, record: &PodRecord, input: &[u8]) -> Result<Lock, P
         let lock = Lock::take(&lock_path).map_err(at(&lock_path))?;
         let input_path = new.join("input.json");
         files::write_atomically(&input_path, input, 0o600).map_err(at(&input_path))?;
-        record.save_in(&new)?;
+        record.save_first(&new)?;
         // The mark comes first: a record without one would be taken for an ended Pod's.
         let mark = paths.active_mark(&record.id);
         std::fs::write(&mark, b"").map_err(at(&mark))?;

@@ -83,21 +83,23 @@ impl Meter {
         self.cpu_ns = self.cpu_ns.max(cpu_ns);
     }
 
-    /// The receipt of a VM of that size that was there for `seconds`.
+    /// The receipt of a VM of that size that was there for `seconds`. The monitor's own memory is
+    /// not the Pod's: what was used is never more than what was provisioned.
     pub fn receipt(&self, size: Size, seconds: f64) -> Receipt {
         let seconds = seconds.max(0.0);
         let rest = match self.last {
             Some((then, mib)) if seconds > then => (seconds - then) * mib,
             _ => 0.0,
         };
+        let provisioned = size.memory_mib as f64 * seconds;
         Receipt {
             seconds,
             vcpus: size.vcpus,
             memory_mib: size.memory_mib,
             vcpu_seconds_provisioned: f64::from(size.vcpus) * seconds,
             vcpu_seconds_used: self.cpu_ns as f64 / 1e9,
-            mib_seconds_provisioned: size.memory_mib as f64 * seconds,
-            mib_seconds_used: self.mib_seconds + rest,
+            mib_seconds_provisioned: provisioned,
+            mib_seconds_used: (self.mib_seconds + rest).min(provisioned),
         }
     }
 }

@@ -338,6 +338,9 @@ pub struct PodRecord {
     pub remove: bool,
     /// What the VM gets.
     pub size: Size,
+    /// What runs the guest's instructions: `kvm` or `emulation`; empty while it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub accelerator: String,
     /// Kubernetes' phase.
     pub phase: Phase,
     /// Init containers first, then the others, each in the Pod's order.
@@ -363,12 +366,17 @@ pub struct PodRecord {
 }
 
 impl PodRecord {
-    /// Reads a Pod's record.
+    /// Reads a Pod's record; after a loss of power, the one that was written first.
     ///
     /// # Errors
     /// It cannot be read, is malformed, or is of a later schema.
     pub fn load(paths: &Paths, id: &PodId) -> Result<Self, RecordError> {
-        Self::load_file(&paths.pod_record(id))
+        match Self::load_file(&paths.pod_record(id)) {
+            Err(error @ RecordError::Malformed { .. }) => {
+                Self::load_file(&paths.first_record(id)).map_err(|_| error)
+            }
+            loaded => loaded,
+        }
     }
 
     fn load_file(path: &Path) -> Result<Self, RecordError> {
@@ -395,26 +403,40 @@ impl PodRecord {
         serde_json::from_slice(&bytes).map_err(malformed)
     }
 
-    /// Writes the record, atomically and durably.
+    /// Writes the record, atomically; durably if the Pod has ended, for then it is not written
+    /// again.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn save(&self, paths: &Paths) -> Result<(), RecordError> {
-        self.save_in(&paths.pod(&self.id))
+        self.save_as(&paths.pod_record(&self.id), self.end.is_some())
     }
 
-    /// Writes the record into a directory, atomically and durably.
+    /// Writes the record into a new Pod's directory, durably and twice.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn save_in(&self, dir: &Path) -> Result<(), RecordError> {
+    pub fn save_first(&self, dir: &Path) -> Result<(), RecordError> {
         let path = dir.join("pod.json");
+        let first = dir.join("created.json");
+        self.save_as(&first, true)?;
+        std::fs::hard_link(&first, &path).map_err(|source| RecordError::Write { path, source })
+    }
+
+    fn save_as(&self, path: &Path, durably: bool) -> Result<(), RecordError> {
         let bytes = serde_json::to_vec_pretty(self).map_err(|source| RecordError::Malformed {
-            path: path.clone(),
+            path: path.into(),
             source,
         })?;
-        files::write_atomically(&path, &bytes, 0o600)
-            .map_err(|source| RecordError::Write { path, source })
+        let written = if durably {
+            files::write_durably(path, &bytes, 0o600)
+        } else {
+            files::write_atomically(path, &bytes, 0o600)
+        };
+        written.map_err(|source| RecordError::Write {
+            path: path.into(),
+            source,
+        })
     }
 
     /// The container of that name.
@@ -469,4 +491,4 @@ pub fn boot_id() -> String {
 
 #[cfg(test)]
 #[path = "record_test.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -24,8 +24,10 @@ pub struct Work {
     pub dead: Vec<PodId>,
     /// What is there of Pods that have no record, or an ended one.
     pub orphans: BTreeSet<PodId>,
+    /// Directories of sockets of such Pods.
+    pub sockets: Vec<PathBuf>,
     /// Records half made or half removed.
-    pub halves: Vec<std::path::PathBuf>,
+    pub halves: Vec<PathBuf>,
 }
 
 impl Work {
@@ -41,19 +43,26 @@ impl Work {
 /// A directory cannot be read.
 pub fn look(paths: &Paths) -> io::Result<Work> {
     let mut work = Work::default();
-    let active: BTreeSet<PodId> = ids_in(&paths.active())?;
+    // A Pod's mark is there before anything else of it, and goes last: what is seen first and has
+    // no mark then is nobody's.
+    for directory in [paths.run_pods(), paths.sandboxes()] {
+        work.orphans.extend(ids_in(&directory)?);
+    }
+    work.orphans.extend(net::all(paths));
+    work.orphans.extend(images::holders(paths));
+    let sockets = names_in(&paths.sockets())?;
+    let active = ids_in(&paths.active())?;
     for id in &active {
+        work.orphans.remove(id);
         if !lock::is_held(&paths.pod_lock(id))? {
             work.dead.push(id.clone());
         }
     }
-    for directory in [paths.run_pods(), paths.sandboxes()] {
-        let there = ids_in(&directory)?;
-        work.orphans.extend(there.difference(&active).cloned());
+    for name in sockets {
+        if !active.iter().any(|id| id.short() == name) {
+            work.sockets.push(paths.sockets().join(name));
+        }
     }
-    work.orphans.extend(net::orphans(paths, &active));
-    let held = images::orphans(paths, |id| active.contains(id));
-    work.orphans.extend(held);
     for name in names_in(&paths.pods())? {
         if name.starts_with(NEW_PREFIX) || name.starts_with(TRASH_PREFIX) {
             work.halves.push(paths.pods().join(name));
@@ -97,6 +106,11 @@ pub async fn carry_out(paths: &Paths, work: Work) -> Vec<String> {
     for id in work.orphans {
         if let Err(problem) = clean_orphan(paths, &id).await {
             problems.push(format!("Pod {}: {problem}", id.short()));
+        }
+    }
+    for directory in work.sockets {
+        if let Err(error) = files::remove_tree(&directory) {
+            problems.push(format!("{}: {error}", directory.display()));
         }
     }
     if !work.halves.is_empty()
@@ -182,7 +196,7 @@ async fn clean_orphan(paths: &Paths, id: &PodId) -> Result<(), String> {
     cleaned.map_err(|left| left.to_string())
 }
 
-fn remove_halves(paths: &Paths, halves: &[std::path::PathBuf]) -> Result<(), String> {
+fn remove_halves(paths: &Paths, halves: &[PathBuf]) -> Result<(), String> {
     // Whoever makes or removes a record holds this lock.
     let _records = Lock::take(&paths.records_lock()).map_err(|error| error.to_string())?;
     for half in halves {

@@ -61,7 +61,11 @@ impl Machine {
         let console = File::create(path("console")).unwrap();
         let qemu = Command::new("qemu-system-x86_64")
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-no-reboot", "-M", "pc,memory-backend=mem"])
+            .args([
+                "-no-reboot",
+                "-M",
+                "pc,usb=off,vmport=off,smm=off,memory-backend=mem",
+            ])
             .args(["-accel", "tcg,thread=multi", "-cpu", "max"])
             .arg("-m")
             .arg(memory_mib.to_string())
@@ -69,6 +73,10 @@ impl Machine {
             .arg(format!(
                 "memory-backend-memfd,id=mem,size={memory_mib}M,share=on"
             ))
+            .args(["-bios", "qboot.rom"])
+            .args(["-nic", "none"])
+            .args(["-netdev", "user,id=net,restrict=on"])
+            .args(["-device", "virtio-net-pci,netdev=net,mac=52:54:00:12:34:56"])
             .arg("-chardev")
             .arg(format!("socket,id=c,path={}", path("vhost").display()))
             .args(["-device", "vhost-user-vsock-pci,chardev=c"])
@@ -78,7 +86,11 @@ impl Machine {
             .arg(variable("SKETE_TEST_KERNEL"))
             .arg("-initrd")
             .arg(path("initramfs"))
-            .args(["-append", "console=ttyS0 quiet panic=-1 reboot=k"])
+            .args([
+                "-append",
+                "console=ttyS0 quiet panic=-1 reboot=k rcupdate.rcu_expedited=1 noreplace-smp \
+                 no_timer_check tsc=reliable mitigations=off acpi=noirq nolapic_timer",
+            ])
             .args(["-serial", "stdio"])
             .stdin(Stdio::null())
             .stdout(console)
@@ -226,7 +238,8 @@ impl Machine {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let (read_out, read_err) =
             tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
-        (read_out.unwrap(), read_err.unwrap());
+        read_out.unwrap();
+        read_err.unwrap();
         out.extend(err);
         let exit = self.wait(id, exec).await;
         Ok((String::from_utf8_lossy(&out).into_owned(), exit.exit_code))

@@ -117,6 +117,6 @@ pub(crate) fn memory_mib(pid: u32) -> u64 {
         .filter(|fd| {
             fs::read_link(fd).is_ok_and(|to| to.to_string_lossy().contains("memfd:memory-backend"))
         })
-        .map(|fd| fs::metadata(fd).unwrap().blocks() * 512 >> 20)
+        .map(|fd| (fs::metadata(fd).unwrap().blocks() * 512) >> 20)
         .sum()
 }

@@ -1,9 +1,10 @@
 //! The files of what is loaded, whether it is a folder, an archive or a stream.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::tar::{self, Archive};
 use super::{Error, LoadOptions};
@@ -113,12 +114,7 @@ impl Files {
                 reader: Box::new(section),
             })),
             Self::Folder(folder) => {
-                // Not following a link and not blocking at a pipe: the folder may be a stranger's.
-                let opened = OpenOptions::new()
-                    .read(true)
-                    .custom_flags(NO_FOLLOW)
-                    .open(folder.join(name));
-                let file = match opened {
+                let file = match open_beneath(folder, name) {
                     Ok(file) => file,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(Error::Read(error)),
@@ -157,9 +153,19 @@ impl Files {
     }
 }
 
-/// `O_NOFOLLOW | O_NONBLOCK`.
-const NO_FOLLOW: i32 =
-    (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
+/// Opens a file that is in the folder, also by way of its links, and does not block at a pipe:
+/// the folder may be a stranger's.
+fn open_beneath(folder: &Path, name: &str) -> io::Result<File> {
+    let root = File::open(folder)?;
+    let file = openat2(
+        &root,
+        name,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+    )?;
+    Ok(file.into())
+}
 
 impl From<tar::Error> for Error {
     fn from(error: tar::Error) -> Self {

@@ -221,6 +221,30 @@ fn a_layout_with_a_damaged_blob_names_it() {
 }
 
 #[test]
+fn a_folder_cannot_lead_out_of_itself() {
+    let place = Place::new();
+    let folder = place.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let outside = place.text("outside");
+    fs::write(&outside, r#"{"schemaVersion": 2, "manifests": []}"#).unwrap();
+    for config in [
+        outside.as_str(),
+        "../outside",
+        "link",
+        "folder/../../outside",
+    ] {
+        let _ = std::os::unix::fs::symlink(&outside, folder.join("link"));
+        let docker = serde_json::json!([{"Config": config, "Layers": []}]);
+        fs::write(folder.join("manifest.json"), docker.to_string()).unwrap();
+
+        let line = load(&place.store(), Source::Path(folder.clone())).unwrap_err();
+        // What lies outside would be called malformed.
+        let unread = line.contains("cannot read it: ") || line.contains("it has no ");
+        assert!(unread, "{config}: {line}");
+    }
+}
+
+#[test]
 fn a_given_name_takes_the_place_of_the_archives() {
     let place = Place::new();
     place.layout("a", 1);

@@ -14,6 +14,7 @@ pub mod ps;
 pub mod rm;
 pub mod run;
 mod run_flags;
+mod run_words;
 mod session;
 pub mod stats;
 pub mod stop;

@@ -13,17 +13,18 @@ use skete_pod::{Manifest, PodPlan, PullPolicy, Role};
 use super::control::Control;
 use super::image;
 use super::run_flags::{Flags, What};
+use super::run_words::{eprint_line, lines, show_timings, timing, typed};
 use super::session::{Attachment, Outcome, PodEnded, Session};
 use crate::failure::{CANNOT_EXECUTE, Failure, NOT_FOUND, OWN_ERROR};
 use crate::images;
 use crate::lock::Lock;
 use crate::names;
-use crate::output::{self, Table};
+use crate::output;
 use crate::paths::Paths;
 use crate::pods::{self, PodsError};
 use crate::record::{
     ContainerPhase, ContainerRecord, NetworkRecord, Phase, PodId, PodRecord, PublishedPort, SCHEMA,
-    Size, Timing, boot_id, random_uuid,
+    Size, boot_id, random_uuid,
 };
 use crate::supervise::{self, First, Input, prepare};
 use crate::wire::{Event, Request};
@@ -289,6 +290,7 @@ impl Run {
                 vcpus: plan.size.vcpus,
                 memory_mib: plan.size.memory_mib,
             },
+            accelerator: String::new(),
             phase: Phase::Pending,
             containers: plan.all_containers().map(container_record).collect(),
             network: NetworkRecord {
@@ -573,49 +575,6 @@ fn published(plan: &PodPlan) -> Vec<PublishedPort> {
             .to_owned(),
         })
         .collect()
-}
-
-/// A command as one would type it.
-fn typed(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    let quoted = |word: &String| {
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// Each problem of a Pod file on a line of its own.
-fn lines(error: &skete_pod::ManifestError) -> Failure {
-    let lines: Vec<_> = error.problems.iter().map(ToString::to_string).collect();
-    Failure::own(lines.join("\n"))
-}
-
-fn timing(phase: &str, took: Duration) -> Timing {
-    Timing {
-        phase: phase.to_owned(),
-        nanoseconds: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
-    }
-}
-
-fn show_timings(timings: &[Timing]) {
-    let mut table = Table::new(&["PHASE", "MS"]);
-    for timing in timings {
-        let milliseconds = timing.nanoseconds as f64 / 1e6;
-        table.row(vec![timing.phase.clone(), format!("{milliseconds:.2}")]);
-    }
-    for line in table.render().lines() {
-        eprint_line(line);
-    }
-}
-
-fn eprint_line(line: &str) {
-    use std::io::Write;
-    // Nobody is left to read it.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[cfg(test)]

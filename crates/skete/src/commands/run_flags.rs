@@ -505,7 +505,7 @@ fn size(flag: &str, text: &str) -> Result<Quantity, Failure> {
     };
     let number: f64 = digits.parse().map_err(|_| wrong())?;
     let bytes = number * factor;
-    if !bytes.is_finite() || bytes < 1.0 || bytes > 9e18 {
+    if !(1.0..=9e18).contains(&bytes) {
         return Err(wrong());
     }
     Ok(Quantity(format!("{}", bytes as u64)))

@@ -214,19 +214,10 @@ async fn attend(
         .and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
         .filter(|at| at.as_second() > 0)
         .unwrap_or_else(Timestamp::now);
-    let oom = oom_killed(shim, task).await;
+    // A container that was killed by hand was not killed for want of memory.
+    let killed = response.exit_status == 128 + signals::KILL && !state.is_stopping();
+    let oom = killed && state.events.was_oom_killed(task).await;
     Ok((response.exit_status, finished, oom))
-}
-
-async fn oom_killed(shim: &ShimClient, task: &str) -> bool {
-    // The Task API tells of it by an event only; the engine's status has it too.
-    let Ok(status) = shim.sandbox_status().await else {
-        return false;
-    };
-    status
-        .info
-        .get(&format!("oom.{task}"))
-        .is_some_and(|value| value == "true")
 }
 
 async fn feed(input: Option<Arc<Input>>, shim: &ShimClient, task: &str, fifos: &fifo::Paths) {

@@ -20,6 +20,7 @@ use crate::net;
 use crate::process::Process;
 use crate::record::{End, Phase, PodRecord, Termination};
 use crate::shim_client::{self, ShimClient, ShimRecord};
+use crate::shim_process;
 use crate::signals;
 use crate::wire::Event;
 
@@ -54,6 +55,7 @@ struct Sandbox {
     shim: Option<ShimRecord>,
     started: Option<Instant>,
     sampler: Option<Sampler>,
+    events: Option<ttrpc::asynchronous::Server>,
 }
 
 /// Lives a Pod's life to its end; comes back with what `skete run` exits with.
@@ -108,11 +110,14 @@ async fn start(
 
     let began = Instant::now();
     let bundle = paths.sandbox_bundle(&id);
-    for directory in [&bundle, &paths.sockets()] {
+    for directory in [&bundle, &paths.pod_sockets(&id)] {
         files::make_private_dir(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
     }
-    let address = shim_client::start(paths, &id)
+    let events = paths.events_socket(&id);
+    let server = state.events.serve(&events).await;
+    sandbox.events = Some(server.map_err(|e| format!("{}: {e}", events.display()))?);
+    let address = shim_process::start(paths, &id)
         .await
         .map_err(|error| told(&error))?;
     let client = ShimClient::connect(&id, &address)
@@ -127,6 +132,7 @@ async fn start(
     sandbox.shim = Some(shim);
     sandbox.client = Some(client.clone());
 
+    let started = &mut sandbox.started;
     let begin = async {
         let netns = network.netns.to_string_lossy();
         let began = Instant::now();
@@ -140,13 +146,14 @@ async fn start(
             .await?;
         state.timed("sandbox create", began.elapsed());
         let began = Instant::now();
+        // From here on there is a VM, and it is counted.
+        *started = Some(began);
+        let now = Timestamp::now();
+        state.change(|record| record.started = Some(now));
         client.start_sandbox().await?;
         state.timed("sandbox start", began.elapsed());
         Ok::<_, shim_client::ShimError>(())
     };
-    sandbox.started = Some(Instant::now());
-    let now = Timestamp::now();
-    state.change(|record| record.started = Some(now));
     tokio::select! {
         begun = begin => begun.map_err(|error| told(&error))?,
         _ = killed(state) => return Ok(None),
@@ -172,29 +179,24 @@ async fn learn(state: &State, client: &ShimClient) {
         return;
     };
     let number = |key: &str| status.info.get(key).and_then(|v| v.parse::<u64>().ok());
-    let mut timings: Vec<(String, u64)> = status
+    let mut timings: Vec<(&str, u64)> = status
         .info
         .iter()
-        .filter_map(|(key, value)| {
-            let phase = key.strip_prefix("timing.")?;
-            Some((phase.to_owned(), value.parse().ok()?))
-        })
+        .filter_map(|(key, value)| Some((key.strip_prefix("timing.")?, value.parse().ok()?)))
         .collect();
-    timings.sort();
-    for (phase, nanoseconds) in timings {
-        state.timed(
-            format!("engine: {phase}"),
-            Duration::from_nanos(nanoseconds),
-        );
+    // `NN.PHASE`, in the order of the numbers.
+    timings.sort_unstable();
+    for (key, nanoseconds) in timings {
+        let phase = key.split_once('.').map_or(key, |(_, phase)| phase);
+        let took = Duration::from_nanos(nanoseconds);
+        state.timed(format!("  engine: {phase}"), took);
     }
-    let (vcpus, memory) = (number("size.vcpus"), number("size.memory-mib"));
+    let vcpus = number("vcpus").and_then(|v| u32::try_from(v).ok());
+    let memory = number("memory-mib");
     state.change(|record| {
-        if let Some(vcpus) = vcpus.and_then(|v| u32::try_from(v).ok()) {
-            record.size.vcpus = vcpus;
-        }
-        if let Some(memory) = memory {
-            record.size.memory_mib = memory;
-        }
+        record.size.vcpus = vcpus.unwrap_or(record.size.vcpus);
+        record.size.memory_mib = memory.unwrap_or(record.size.memory_mib);
+        record.accelerator = status.info.get("accelerator").cloned().unwrap_or_default();
     });
 }
 
@@ -402,6 +404,13 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
         .started
         .map(|started| started.elapsed().as_secs_f64());
     drop(sandbox.client);
+    if let Some(mut server) = sandbox.events {
+        // Nobody speaks to it any more.
+        let _ = server.shutdown().await;
+    }
+    if !gone || ending.reason == "StartFailed" {
+        keep_shim_log(state);
+    }
     let mut cleaned = cleanup::clean(&state.paths, &id, gone).await;
     if cleaned.is_err() {
         // What was busy may not be any more.
@@ -423,6 +432,22 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
         });
     });
     u8::try_from(ending.exit_code).unwrap_or(u8::MAX)
+}
+
+/// What the shim had to say goes with its bundle; where something went wrong, its end is kept.
+fn keep_shim_log(state: &State) {
+    const MOST: usize = 64 << 10;
+    let path = state
+        .paths
+        .sandbox_bundle(&state.record().id)
+        .join("shim.log");
+    let Ok(log) = files::read_bounded(&path, 64 << 20) else {
+        return;
+    };
+    let end = String::from_utf8_lossy(&log[log.len().saturating_sub(MOST)..]).into_owned();
+    for line in end.lines() {
+        tracing::info!(target: "shim", "{line}");
+    }
 }
 
 /// What everybody is told at last.

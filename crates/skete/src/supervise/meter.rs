@@ -54,15 +54,26 @@ impl Sampler {
 }
 
 async fn sample(client: &ShimClient, started: Instant, meter: &Mutex<Meter>) {
-    let Ok(metrics) = client.sandbox_metrics().await else {
-        return;
-    };
-    let Some(usage) = Usage::of_metrics(&metrics) else {
+    let Some((cpu_ns, memory_bytes)) = used(client).await else {
         return;
     };
     meter.lock().unwrap_or_else(PoisonError::into_inner).sample(
         started.elapsed().as_secs_f64(),
-        usage.cpu_ns,
-        usage.memory_bytes,
+        cpu_ns,
+        memory_bytes,
     );
+}
+
+/// Processor time and memory of everything of the Pod on the host, as its cgroup counts them;
+/// where the engine has no such count, of the guest, as its kernel does.
+async fn used(client: &ShimClient) -> Option<(u64, u64)> {
+    let status = client.sandbox_status().await.ok()?;
+    let number = |key: &str| status.info.get(key).and_then(|v| v.parse::<u64>().ok());
+    if let (Some(cpu_ns @ 1..), Some(memory_bytes)) =
+        (number("usage.cpu-ns"), number("usage.memory-bytes"))
+    {
+        return Some((cpu_ns, memory_bytes));
+    }
+    let usage = Usage::of_metrics(&client.sandbox_metrics().await.ok()?)?;
+    Some((usage.cpu_ns, usage.memory_bytes))
 }

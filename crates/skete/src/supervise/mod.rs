@@ -3,6 +3,7 @@
 
 mod container;
 mod control;
+mod events;
 mod life;
 mod meter;
 pub mod plan;

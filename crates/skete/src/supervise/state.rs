@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::events::Events;
 use super::streams::Input;
 use super::subscribers::Subscribers;
 use crate::paths::Paths;
@@ -36,6 +37,8 @@ pub struct State {
     shim: Mutex<Option<ShimClient>>,
     running: Mutex<HashMap<String, Running>>,
     inputs: HashMap<String, Arc<Input>>,
+    /// What the shim publishes.
+    pub events: Arc<Events>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -65,6 +68,7 @@ impl State {
             shim: Mutex::new(None),
             running: Mutex::default(),
             inputs,
+            events: Arc::default(),
         }
     }
 

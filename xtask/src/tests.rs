@@ -1,0 +1,91 @@
+//! All tests, as `.ci/run` runs them: the rules first, then the crates' own, then those that need
+//! a guest kernel or a staged installation.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::{Failure, run};
+use crate::{packages, repository, stage};
+
+/// A file that passes this many lines wants to be two.
+const MAX_LINES: usize = 600;
+
+/// Runs all tests, or those whose names contain `filter`.
+pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
+    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
+    if filter.is_none() {
+        lint()?;
+    }
+    let staged = stage::build()?;
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    tests
+        .args(filter)
+        .arg("--")
+        // Ignored are the tests that need what is built above, and measurements.
+        .args([
+            "--include-ignored",
+            "--skip",
+            "measures_",
+            "--skip",
+            "a_measurement",
+        ])
+        // Guests under emulation, beside each other, on as many cores as there are.
+        .args(["--test-threads", "2"])
+        .env("SKETE_TEST_STAGE", &staged)
+        .env("SKETE_TEST_KERNEL", staged.join("share/skete/vmlinux"))
+        .env("SKETE_TEST_VSOCK", staged.join("bin/skete-vsock"))
+        .env("SKETE_TEST_AGENT", stage::agent()?);
+    run(&mut tests)
+}
+
+/// What every commit must satisfy.
+pub(crate) fn lint() -> Result<(), Failure> {
+    packages::ensure(&[packages::BUILD])?;
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "-q",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    let mut long = Vec::new();
+    for dir in ["crates", "xtask", "tests"] {
+        long_files(&repository().join(dir), &mut long);
+    }
+    if long.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "longer than {MAX_LINES} lines: {}",
+        long.join(", ")
+    )))
+}
+
+fn long_files(dir: &Path, long: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                long_files(&path, long);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let lines = std::fs::read_to_string(&path)
+                .unwrap_or_default()
+                .lines()
+                .count();
+            if lines > MAX_LINES {
+                long.push(format!("{} ({lines})", path.display()));
+            }
+        }
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).args(arguments);
+    cargo
+}
