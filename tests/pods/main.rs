@@ -9,4 +9,5 @@
 mod lifecycle;
 mod pod_file;
 mod run;
+#[allow(dead_code)]
 mod support;
