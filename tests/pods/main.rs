@@ -9,5 +9,5 @@
 mod lifecycle;
 mod pod_file;
 mod run;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod support;
