@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +30,8 @@ use crate::volumes::Volumes;
 
 /// The exit code of processes whose VM is gone: 128 + SIGKILL.
 const GONE: u32 = 137;
+/// Sandbox annotation: `kvm` or `emulation`, in place of the best that works.
+pub const HYPERVISOR_ANNOTATION: &str = "io.skete.hypervisor";
 /// Bytes of entropy for the guest's generator.
 const ENTROPY_BYTES: usize = 64;
 
@@ -96,8 +98,7 @@ impl Sandbox {
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
         let size = Size::of_pod(&config)?;
-        let qemu = Qemu::default();
-        let accelerator = probe(qemu.program(), Some(layout.probe_cache())).accelerator;
+        let accelerator = accelerator(&config, layout.probe_cache())?;
         let overhead_mib = overhead_mib(accelerator);
         size.check_fits(overhead_mib, machine_memory_mib())?;
         layout.create().map_err(|source| EngineError::Io {
@@ -380,6 +381,32 @@ impl Sandbox {
             id: self.layout.id().to_owned(),
             state,
         }
+    }
+}
+
+/// The best accelerator that works, or the one that is asked for if it works.
+fn accelerator(config: &PodSandboxConfig, cache: &Path) -> Result<Accelerator, EngineError> {
+    let best = || probe(Qemu::default().program(), Some(cache));
+    match config
+        .annotations
+        .get(HYPERVISOR_ANNOTATION)
+        .map(String::as_str)
+    {
+        None => Ok(best().accelerator),
+        Some("emulation") => Ok(Accelerator::Emulation),
+        Some("kvm") => {
+            let found = best();
+            match found.accelerator {
+                Accelerator::Kvm => Ok(Accelerator::Kvm),
+                Accelerator::Emulation => Err(EngineError::InvalidArgument(format!(
+                    "this machine cannot run a Pod on KVM: {}",
+                    found.reason
+                ))),
+            }
+        }
+        Some(other) => Err(EngineError::InvalidArgument(format!(
+            "hypervisor `{other}` is not known: choose kvm or emulation"
+        ))),
     }
 }
 
