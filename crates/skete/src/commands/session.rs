@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{Failure, chain};
 use crate::logs::Stream;
@@ -67,7 +67,12 @@ pub(crate) struct PodEnded {
 pub(crate) struct Session {
     attachment: Attachment,
     frames: mpsc::Receiver<io::Result<Frame<Event>>>,
-    to: OwnedWriteHalf,
+    /// What is typed goes here. Writing waits for a container that does not read.
+    to: Option<OwnedWriteHalf>,
+    /// What is asked for goes here, past what is typed; made when it is needed.
+    requests: Option<OwnedWriteHalf>,
+    paths: Paths,
+    id: PodId,
     ended: PodEnded,
     signals_seen: u32,
     began: std::time::Instant,
@@ -112,7 +117,7 @@ impl Signals {
 
 enum Next {
     Frame(Option<io::Result<Frame<Event>>>),
-    Typed(Option<Chunk>),
+    Detached,
     Signal(u32),
     Printed,
     PrintFailed(io::Error),
@@ -158,7 +163,10 @@ impl Session {
         Ok(Self {
             attachment,
             frames,
-            to,
+            to: Some(to),
+            requests: None,
+            paths: paths.clone(),
+            id: id.clone(),
             ended: PodEnded::default(),
             signals_seen: 0,
             began: std::time::Instant::now(),
@@ -172,11 +180,15 @@ impl Session {
             Some(_) if self.attachment.stdin.is_some() => RawMode::enter()?,
             _ => None,
         };
-        let mut keyboard = Keyboard::new(self.attachment.stdin.is_some(), raw.is_some());
+        let keyboard = Keyboard::new(self.attachment.stdin.is_some(), raw.is_some());
         let mut printer = Printer::new();
         self.tell_window().await;
+        let (detach, mut detached) = oneshot::channel();
+        if let (true, Some(to)) = (keyboard.is_open(), self.to.take()) {
+            tokio::spawn(pass_on(keyboard, to, detach));
+        }
         let outcome = self
-            .carry(&mut signals, &mut keyboard, &mut printer)
+            .carry(&mut signals, &mut detached, &mut printer)
             .await?;
         // From here on a signal ends this command as it ends any other.
         tokio::select! {
@@ -190,11 +202,10 @@ impl Session {
     async fn carry(
         &mut self,
         signals: &mut Signals,
-        keyboard: &mut Keyboard,
+        detached: &mut oneshot::Receiver<()>,
         printer: &mut Printer,
     ) -> Result<Outcome, Failure> {
         let mut prefixer = Prefixer::new(self.attachment.names.clone());
-        let mut typing = keyboard.is_open();
         loop {
             let next = tokio::select! {
                 biased;
@@ -204,7 +215,7 @@ impl Session {
                     Err(error) => Next::PrintFailed(error),
                 },
                 frame = self.frames.recv(), if !printer.is_busy() => Next::Frame(frame),
-                typed = keyboard.next(), if typing => Next::Typed(typed),
+                Ok(()) = &mut *detached, if !detached.is_terminated() => Next::Detached,
             };
             match next {
                 Next::Printed => {}
@@ -214,11 +225,7 @@ impl Session {
                         return Ok(outcome);
                     }
                 }
-                Next::Typed(typed) => {
-                    if !self.pass_on(typed, &mut typing).await {
-                        return Ok(Outcome::Detached);
-                    }
-                }
+                Next::Detached => return Ok(Outcome::Detached),
                 Next::Frame(None | Some(Err(_))) => return Ok(Outcome::Lost),
                 Next::Frame(Some(Ok(Frame::Output {
                     container,
@@ -299,24 +306,6 @@ impl Session {
         Err(crate::output::write_failure(error))
     }
 
-    /// What was typed goes to the container; `false` if the user detached.
-    async fn pass_on(&mut self, typed: Option<Chunk>, typing: &mut bool) -> bool {
-        match typed {
-            Some(Chunk::Bytes(bytes)) => {
-                let frame = Frame::<Request>::Input(bytes);
-                // A follower that is gone is noticed by the reading side.
-                let _ = wire::write(&mut self.to, &frame).await;
-                true
-            }
-            Some(Chunk::Detach) => false,
-            None => {
-                *typing = false;
-                self.say(Request::InputEnd).await;
-                true
-            }
-        }
-    }
-
     async fn heed(&mut self, number: u32) -> Result<Option<Outcome>, Failure> {
         match number {
             signals::WINCH => {
@@ -369,10 +358,45 @@ impl Session {
         }
     }
 
+    /// Asks the follower for something. It reads this connection whatever the container does.
     async fn say(&mut self, request: Request) {
-        // A follower that is gone is noticed by the reading side.
-        let _ = wire::write(&mut self.to, &Frame::Say(request)).await;
+        if self.requests.is_none() {
+            self.requests = open_requests(&self.paths, &self.id).await.ok();
+        }
+        if let Some(to) = &mut self.requests {
+            // A follower that is gone is noticed by the reading side.
+            let _ = wire::write(to, &Frame::Say(request)).await;
+        }
     }
+}
+
+/// A connection for requests alone.
+async fn open_requests(paths: &Paths, id: &PodId) -> io::Result<OwnedWriteHalf> {
+    let (mut from, mut to) = socket::connect(&paths.attach_socket(id))
+        .await?
+        .into_split();
+    wire::write(&mut to, &Frame::Say(Request::Watch)).await?;
+    // The other connection tells the same, and what came of a request.
+    tokio::spawn(async move { while let Ok(Some(_)) = wire::read::<Event>(&mut from).await {} });
+    Ok(to)
+}
+
+/// What is typed goes to the container, until the user detaches or types no more.
+async fn pass_on(mut keyboard: Keyboard, mut to: OwnedWriteHalf, detach: oneshot::Sender<()>) {
+    while let Some(typed) = keyboard.next().await {
+        let Chunk::Bytes(bytes) = typed else {
+            let _ = detach.send(());
+            return;
+        };
+        let frame = Frame::<Request>::Input(bytes);
+        // A follower that is gone is noticed by the reading side.
+        if wire::write(&mut to, &frame).await.is_err() {
+            return;
+        }
+    }
+    let _ = wire::write(&mut to, &Frame::Say(Request::InputEnd)).await;
+    // Closed, it would tell the follower that nobody is attached any more.
+    std::future::pending::<()>().await;
 }
 
 /// Puts a container's name before each line, where several containers write.
