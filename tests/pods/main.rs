@@ -6,5 +6,7 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod lifecycle;
+mod pod_file;
 mod run;
 mod support;

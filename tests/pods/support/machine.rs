@@ -121,7 +121,11 @@ impl Machine {
         words.extend(args);
         let mut ended = finish(self.command("timeout", &words), input);
         ended.line = format!("skete {}", args.join(" "));
-        assert!(ended.code != 124, "`{}` takes too long", ended.line);
+        assert!(
+            ended.code != 124 && ended.code != -1,
+            "`{}` takes too long",
+            ended.line
+        );
         ended
     }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -90,13 +91,9 @@ impl Terminal {
         );
     }
 
-    /// Process id of the command.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Closes the terminal, as one does with a window.
+    /// What the kernel does when a terminal is closed; comes back with the command.
     pub(crate) fn close(self) -> Child {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
         self.child
     }
 
