@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::{CANNOT_EXECUTE, Failure, NOT_FOUND, OWN_ERROR};
 use crate::fifo;
@@ -229,7 +229,7 @@ impl Exec {
     async fn carry(
         &self,
         process: &Process<'_>,
-        mut to: Option<pipe::Sender>,
+        to: Option<pipe::Sender>,
         hear: &mut mpsc::Receiver<Said>,
         mut keepers: Vec<pipe::Sender>,
         mut waiting: tokio::task::JoinHandle<
@@ -246,8 +246,18 @@ impl Exec {
         if self.tty {
             process.resize().await;
         }
-        let mut keyboard = Keyboard::new(self.interactive, raw.is_some());
-        let mut typing = keyboard.is_open();
+        let keyboard = Keyboard::new(self.interactive, raw.is_some());
+        let (detach, mut detached) = oneshot::channel();
+        if let Some(to) = to {
+            let (shim, task) = (process.shim.clone(), process.task.to_owned());
+            let exec = process.exec.to_owned();
+            tokio::spawn(async move {
+                if pass_on(keyboard, to, detach).await {
+                    // A process that has ended has no standard input to close.
+                    let _ = shim.close_stdin(&task, &exec).await;
+                }
+            });
+        }
         let mut printer = Printer::new();
         let mut code = None;
         // The process's end is known and all it wrote has come.
@@ -268,21 +278,8 @@ impl Exec {
                     code = Some(u8::try_from(response.exit_status).unwrap_or(u8::MAX));
                     // Nothing more is written from now on: what has come is all.
                     keepers.clear();
-                    typing = false;
                 }
-                typed = keyboard.next(), if typing => match typed {
-                    Some(Chunk::Bytes(bytes)) => {
-                        if let Some(to) = &mut to {
-                            to.write_all(&bytes).await?;
-                        }
-                    }
-                    Some(Chunk::Detach) => return Ok(0),
-                    None => {
-                        typing = false;
-                        to = None;
-                        let _ = process.shim.close_stdin(process.task, process.exec).await;
-                    }
-                },
+                Ok(()) = &mut detached, if !detached.is_terminated() => return Ok(0),
             }
         }
         printer.finish().await;
@@ -305,6 +302,26 @@ impl Process<'_> {
             let _ = self.shim.resize(self.task, self.exec, columns, rows).await;
         }
     }
+}
+
+/// What is typed goes to the process, for as long as it reads; `true` if nothing more comes. Not
+/// the business of the loop that carries its output: a process that does not read must not hold
+/// that up.
+async fn pass_on(
+    mut keyboard: Keyboard,
+    mut to: pipe::Sender,
+    detach: oneshot::Sender<()>,
+) -> bool {
+    while let Some(typed) = keyboard.next().await {
+        let Chunk::Bytes(bytes) = typed else {
+            let _ = detach.send(());
+            return false;
+        };
+        if to.write_all(&bytes).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 async fn listen(mut from: pipe::Receiver, stream: Stream, said: mpsc::Sender<Said>) {
