@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
+use skete_cri_api::annotations;
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_hypervisor::accelerator::probe;
 use skete_hypervisor::{Accelerator, Qemu};
@@ -30,8 +31,6 @@ use crate::volumes::Volumes;
 
 /// The exit code of processes whose VM is gone: 128 + SIGKILL.
 const GONE: u32 = 137;
-/// Sandbox annotation: `kvm` or `emulation`, in place of the best that works.
-pub const HYPERVISOR_ANNOTATION: &str = "io.skete.hypervisor";
 /// Bytes of entropy for the guest's generator.
 const ENTROPY_BYTES: usize = 64;
 
@@ -389,7 +388,7 @@ fn accelerator(config: &PodSandboxConfig, cache: &Path) -> Result<Accelerator, E
     let best = || probe(Qemu::default().program(), Some(cache));
     match config
         .annotations
-        .get(HYPERVISOR_ANNOTATION)
+        .get(annotations::HYPERVISOR)
         .map(String::as_str)
     {
         None => Ok(best().accelerator),
