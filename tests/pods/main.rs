@@ -6,7 +6,12 @@
 #![cfg(test)]
 #![forbid(unsafe_code)]
 
+mod images;
+mod kills;
 mod lifecycle;
+mod limits;
+mod many;
+mod network;
 mod pod_file;
 mod run;
 #[allow(dead_code, unused_imports)]

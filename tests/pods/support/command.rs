@@ -1,7 +1,7 @@
 //! Commands and what came of them.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -90,4 +90,27 @@ pub(crate) fn tool(program: &str, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(args);
     finish(command, b"").exits(0).out()
+}
+
+/// A command that goes on until this is dropped.
+pub(crate) struct Background(Child);
+
+impl Background {
+    /// Starts it, with its output nowhere.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself; the test has noticed that then.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

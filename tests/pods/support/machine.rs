@@ -158,6 +158,26 @@ impl Machine {
         self.ids.lock().unwrap().clone()
     }
 
+    /// A network outside of the machine: the machine is 192.0.2.1 there, and it is 192.0.2.2.
+    pub(crate) fn outside(&self) -> Outside {
+        let outside = Outside {
+            netns: format!("{}-out", self.netns),
+        };
+        let name = &outside.netns;
+        tool("ip", &["netns", "add", name]);
+        let of_peer = ["peer", "name", "uplink", "netns", &self.netns];
+        let link = ["-n", name, "link", "add", "uplink", "type", "veth"];
+        tool("ip", &[&link[..], &of_peer].concat());
+        for (netns, address) in [(&self.netns, "192.0.2.1/24"), (name, "192.0.2.2/24")] {
+            tool(
+                "ip",
+                &["-n", netns, "address", "add", address, "dev", "uplink"],
+            );
+            tool("ip", &["-n", netns, "link", "set", "uplink", "up"]);
+        }
+        outside
+    }
+
     /// What is left of Pods that are not there any more; nothing if all is well.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         leftovers::find(self.dir.path(), &self.netns, &self.ids())
@@ -211,6 +231,31 @@ impl Drop for Machine {
         }
         self.clean();
         assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+    }
+}
+
+/// A network namespace beside a machine's. Whoever runs in it is to be ended before it is dropped.
+pub(crate) struct Outside {
+    netns: String,
+}
+
+impl Outside {
+    /// A command in it.
+    pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.netns))
+            .arg(program)
+            .args(args);
+        command
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.netns])
+            .status();
     }
 }
 
