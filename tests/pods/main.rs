@@ -14,5 +14,4 @@ mod many;
 mod network;
 mod pod_file;
 mod run;
-#[allow(dead_code, unused_imports)]
 mod support;
