@@ -12,12 +12,9 @@ pub(crate) const HELLO: &str = "localhost/hello:1";
 /// What runs without a command.
 const CONFIG: &str = r#""Cmd":["sh"],"Env":["PATH=/bin"]"#;
 
-/// Writes the image to `archive`, in the form of `docker save`.
-pub(crate) fn hello(archive: &Path) -> Result<(), Failure> {
-    let work = archive.with_extension("work");
-    let failed = |error| Failure::io(format!("make {}", archive.display()), &error);
-    let _ = fs::remove_dir_all(&work);
-    let root = work.join("root");
+/// Makes the image's root file system.
+pub(crate) fn hello_root(root: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::io(format!("make {}", root.display()), &error);
     for dir in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
         fs::create_dir_all(root.join(dir)).map_err(failed)?;
     }
@@ -27,8 +24,16 @@ pub(crate) fn hello(archive: &Path) -> Result<(), Failure> {
         symlink("busybox", root.join("bin").join(applet)).map_err(failed)?;
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").map_err(failed)?;
-    fs::write(root.join("etc/group"), "root:x:0:\n").map_err(failed)?;
+    fs::write(root.join("etc/group"), "root:x:0:\n").map_err(failed)
+}
 
+/// Writes the image to `archive`, in the form of `docker save`.
+pub(crate) fn hello(archive: &Path) -> Result<(), Failure> {
+    let work = archive.with_extension("work");
+    let failed = |error| Failure::io(format!("make {}", archive.display()), &error);
+    let _ = fs::remove_dir_all(&work);
+    let root = work.join("root");
+    hello_root(&root)?;
     tar(&root, &work.join("layer.tar"), &["."])?;
     let digest = output(Command::new("sha256sum").arg(work.join("layer.tar")))
         .and_then(|line| line.split_whitespace().next().map(str::to_owned))

@@ -1,6 +1,7 @@
 //! Builds, installs, runs, tests and measures Skete: `cargo xtask help`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod command;
 mod image;
 mod initramfs;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   install [PREFIX]   build, and install into PREFIX (/usr/local)
   uninstall [PREFIX] remove what install put there
   test [FILTER]      install what the tests need and pass them all
+  bench              measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ("uninstall", [prefix]) => stage::uninstall(Path::new(prefix)),
         ("test", []) => tests::all(None),
         ("test", [filter]) => tests::all(Some(filter)),
+        ("bench", []) => bench::all(),
         ("lint", []) => tests::lint(),
         ("help" | "-h" | "--help", _) => {
             println!("{HELP}");

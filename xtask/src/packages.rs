@@ -23,10 +23,13 @@ pub(crate) const RUN: &[&str] = &[
     "containernetworking-plugins",
     "e2fsprogs",
     "iptables",
+    "nftables",
     "qemu-system-x86",
 ];
 /// To make the image of the examples.
 pub(crate) const EXAMPLES: &[&str] = &["busybox-static"];
+/// To measure.
+pub(crate) const BENCH: &[&str] = &["busybox-static", "procps", "python3", "runc"];
 /// To test.
 pub(crate) const TEST: &[&str] = &[
     "attr",

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::command::{Failure, run};
-use crate::{cache, initramfs, kernel, packages, repository};
+use crate::{cache, image, initramfs, kernel, packages, repository};
 
 /// The agent is static: nothing of the host's libraries is in the guest.
 const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -81,19 +81,24 @@ pub(crate) fn agent() -> Result<PathBuf, Failure> {
 
 /// Makes the image of the examples from Debian's busybox-static and loads it, unless it is there.
 pub(crate) fn hello_image(staged: &Path) -> Result<(), Failure> {
+    hello_image_into(staged, &[])
+}
+
+/// The same, with flags that say where Skete keeps its state.
+pub(crate) fn hello_image_into(staged: &Path, flags: &[String]) -> Result<(), Failure> {
     packages::ensure(&[packages::EXAMPLES])?;
-    let skete = staged.join("bin/skete");
-    let has = Command::new(&skete)
-        .args(["image", "inspect", crate::image::HELLO])
-        .output();
+    let skete = || {
+        let mut skete = Command::new(staged.join("bin/skete"));
+        skete.args(flags).arg("image");
+        skete
+    };
+    let has = skete().args(["inspect", image::HELLO]).output();
     if has.is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
     let archive = repository().join("target/hello.tar");
-    crate::image::hello(&archive)?;
-    run(Command::new(&skete)
-        .args(["image", "load", "-q", "-i"])
-        .arg(&archive))
+    image::hello(&archive)?;
+    run(skete().args(["load", "-q", "-i"]).arg(&archive))
 }
 
 /// Builds and installs into `prefix`.

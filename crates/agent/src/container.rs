@@ -103,13 +103,13 @@ impl Container {
             let listening = Console::listen(&request.id)?;
             create.console = Some(listening.path.clone());
             console = Some(listening);
-            let mut worker = Worker::start(&Request::Create(create), &[]).await?;
+            let mut worker = Worker::start(&Request::Create(create), None).await?;
             let pid = worker.pid().await;
             (worker, pid)
         } else {
             let (ends, theirs) = stdio::pipes().map_err(failed("make the streams"))?;
             create.stdio = Some(theirs.numbers());
-            let mut worker = Worker::start(&Request::Create(create), &theirs.borrowed()).await?;
+            let mut worker = Worker::start(&Request::Create(create), Some(theirs)).await?;
             init.set_ends(ends);
             let pid = worker.pid().await;
             (worker, pid)
@@ -305,13 +305,18 @@ impl Container {
             terminal: process.terminal,
         });
         let since = Instant::now();
-        let worker = Worker::start(&request, &theirs.borrowed()).await;
-        // From here on the streams end when the process closes them.
-        drop(theirs);
+        let worker = Worker::start(&request, Some(theirs)).await;
         stdio::relay(process, connections, ends);
-        let pid = worker?.pid().await?;
+        let mut worker = worker?;
+        let pid = worker.pid().await?;
         process.set_pid(pid);
         self.watch(process, pid, since);
+        // The end of the stream: the program runs.
+        while let Some(reply) = worker.reply().await? {
+            if let Reply::Failed(failure) = reply {
+                return Err(failure);
+            }
+        }
         Ok(pid)
     }
 

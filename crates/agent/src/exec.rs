@@ -5,11 +5,10 @@
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use libcontainer::capabilities;
 use libcontainer::seccomp::initialize_seccomp;
@@ -18,6 +17,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{LinuxSeccomp, Process};
 use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -102,21 +102,27 @@ impl Exec {
         // Only children enter it: the new process is the first.
         setns(&plan.pidfd, CloneFlags::CLONE_NEWPID)
             .map_err(step("enter the process namespace"))?;
-        let mut command = Command::new("/");
-        command
-            .stdin(Stdio::from(stdio.stdin))
-            .stdout(Stdio::from(stdio.stdout))
-            .stderr(Stdio::from(stdio.stderr));
-        sys::before_exec(&mut command, move || {
-            let Err(failure) = become_process(&plan, terminal);
-            // This reply is the first; what the parent says after it is not read.
-            let _ = plan.control.send(&Reply::Failed(failure));
-            Err(io::ErrorKind::Other.into())
-        });
-        // Returns when the program runs, or could not be run.
-        let child = command.spawn().map_err(step("start the process"))?;
-        let pid = i32::try_from(child.id()).map_err(|error| Failure::internal(&error))?;
-        Ok(Reply::Pid(pid))
+        let (go, wait) = pipe_with(PipeFlags::CLOEXEC)
+            .map(|(read, write)| (write, read))
+            .map_err(step("make a pipe"))?;
+        match sys::fork().map_err(step("start the process"))? {
+            sys::Fork::Parent(pid) => {
+                // The process has to be the only one with its terminal open: if another one had
+                // when it ends, the kernel would throw away what has not been read yet.
+                drop(stdio);
+                control
+                    .send(&Reply::Pid(pid))
+                    .map_err(step("tell of the process"))?;
+                drop(go);
+                Ok(Reply::Done)
+            }
+            sys::Fork::Child => {
+                drop(go);
+                let Err(failure) = become_process(&plan, stdio, wait, terminal);
+                let _ = plan.control.send(&Reply::Failed(failure.clone()));
+                std::process::exit(failure.exit_code());
+            }
+        }
     }
 
     fn plan(self, stdio: &Stdio3, control: &Control) -> Result<Plan, Failure> {
@@ -186,8 +192,21 @@ fn cgroups(id: &str, proc: &Path) -> Vec<File> {
 }
 
 /// What happens in the new process before its program runs.
-fn become_process(plan: &Plan, terminal: bool) -> Result<Infallible, Failure> {
+fn become_process(
+    plan: &Plan,
+    stdio: Stdio3,
+    wait: OwnedFd,
+    terminal: bool,
+) -> Result<Infallible, Failure> {
     let process = &plan.process;
+    // The end of the pipe: the worker has closed its copies of the streams.
+    File::from(wait)
+        .read_to_end(&mut Vec::new())
+        .map_err(step("wait for the start"))?;
+    rustix::stdio::dup2_stdin(&stdio.stdin).map_err(step("use the streams"))?;
+    rustix::stdio::dup2_stdout(&stdio.stdout).map_err(step("use the streams"))?;
+    rustix::stdio::dup2_stderr(&stdio.stderr).map_err(step("use the streams"))?;
+    drop(stdio);
     let joined = plan
         .cgroups
         .iter()

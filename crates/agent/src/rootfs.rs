@@ -85,6 +85,13 @@ impl From<RootfsError> for Failure {
     }
 }
 
+/// Whether a layer's root hides the layers below as a whole (`.wh..wh..opq` in an image).
+fn is_opaque(layer: &Path) -> bool {
+    let mut value = [0; 1];
+    let read = rustix::fs::getxattr(layer, "trusted.overlay.opaque", &mut value);
+    read.is_ok_and(|length| value[..length] == *b"y")
+}
+
 /// Mounts the root of a container at `bundle/rootfs`.
 ///
 /// The layers' own mounts are gone when it returns, because the overlay holds them by itself:
@@ -112,6 +119,10 @@ pub(crate) fn mount(
         mount_erofs(node, &target, owners).map_err(layer)?;
         mounted.0.push(target);
     }
+    // The overlay does not look for the mark on a layer's root, so what that layer hides is left
+    // out of it.
+    let lowest = mounted.0.iter().rposition(|layer| is_opaque(layer));
+    let lowers = &mounted.0[lowest.unwrap_or(0)..];
     let scratch = Path::new(RUN).join("scratch/containers").join(id);
     let (upper, work) = (scratch.join("upper"), scratch.join("work"));
     directory(&upper)?;
@@ -134,7 +145,7 @@ pub(crate) fn mount(
             }
         })?;
     }
-    mount_overlay(&mounted.0, &upper, &work, &root)?;
+    mount_overlay(lowers, &upper, &work, &root)?;
     Ok(root)
 }
 

@@ -89,7 +89,7 @@ impl Sandbox {
         if let Some(pid) = *first {
             return Ok(Some(pid));
         }
-        let pid = Worker::start(&Request::PidNamespace, &[])
+        let pid = Worker::start(&Request::PidNamespace, None)
             .await?
             .pid()
             .await?;
@@ -141,7 +141,7 @@ async fn mount_scratch(serial: &str) -> Result<(), Failure> {
         // Memory then: the tmpfs that it is on already.
         return Ok(());
     }
-    let mut worker = Worker::start(&Request::FindDisk(serial.to_owned()), &[]).await?;
+    let mut worker = Worker::start(&Request::FindDisk(serial.to_owned()), None).await?;
     let name = match worker.answer().await? {
         Reply::Name(name) => name,
         other => {

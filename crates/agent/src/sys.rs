@@ -112,6 +112,25 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    /// The one that called, with the child's id.
+    Parent(i32),
+    /// The new one.
+    Child,
+}
+
+/// Makes a copy of this process, which has to be a worker.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: workers have one thread, so the child may do what its parent could: no lock can be
+    // held by a thread that the fork did not copy.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
 /// Has `prepare` run in the child between fork and exec.
 pub(crate) fn before_exec(
     command: &mut Command,

@@ -117,13 +117,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker on a request; it inherits the descriptors given, under the same numbers.
-    pub(crate) async fn start(
-        request: &Request,
-        inherit: &[BorrowedFd<'_>],
-    ) -> Result<Self, Failure> {
+    /// Starts a worker on a request; it inherits the streams given, under the same numbers.
+    pub(crate) async fn start(request: &Request, streams: Option<Stdio3>) -> Result<Self, Failure> {
         let text = serde_json::to_vec(request).map_err(|error| Failure::internal(&error))?;
-        let (ours, pid) = spawn(inherit).map_err(|error| {
+        let inherit = streams.as_ref().map(Stdio3::borrowed);
+        let spawned = spawn(inherit.as_ref().map_or(&[], |fds| fds.as_slice()));
+        // From here on they end when the process closes them.
+        drop(streams);
+        let (ours, pid) = spawned.map_err(|error| {
             Failure::new(Kind::Internal, format!("cannot start a worker: {error}"))
         })?;
         let mut stream = UnixStream::from_std(ours).map_err(|error| Failure::internal(&error))?;
@@ -221,7 +222,7 @@ impl Worker {
 
 /// Asks a worker for something that has no answer but done.
 pub(crate) async fn run(request: &Request) -> Result<(), Failure> {
-    Worker::start(request, &[]).await?.answer().await.map(drop)
+    Worker::start(request, None).await?.answer().await.map(drop)
 }
 
 /// This process has one thread and starts children nowhere else, so no other child can inherit

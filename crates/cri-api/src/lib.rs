@@ -6,6 +6,8 @@
 //! written here.
 #![forbid(unsafe_code)]
 
+pub mod annotations;
+
 /// The messages of `proto/runtime.proto`.
 #[allow(
     warnings,

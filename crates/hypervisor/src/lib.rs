@@ -16,6 +16,7 @@ mod error;
 mod process;
 pub mod qemu;
 pub mod qmp;
+mod tsc;
 
 use std::time::Duration;
 

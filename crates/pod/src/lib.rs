@@ -26,8 +26,6 @@ mod plan;
 mod quantity;
 mod random;
 mod resources;
-mod run;
-mod run_flags;
 mod sandbox;
 mod seccomp;
 mod security;
@@ -47,6 +45,5 @@ pub use plan::{
 pub use quantity::{Quantity, QuantityError};
 pub use random::{generate_name, new_uid};
 pub use resources::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, QosClass, Size, SizeError};
-pub use run::{RunError, RunOptions};
 pub use spec::{ContainerInput, SpecError};
 pub use volumes::{EmptyDir, FilesKind, FilesVolume, VolumeFile, VolumePlan, VolumeSource};

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
+use skete_cri_api::annotations;
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_hypervisor::accelerator::probe;
 use skete_hypervisor::{Accelerator, Qemu};
@@ -96,8 +97,7 @@ impl Sandbox {
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
         let size = Size::of_pod(&config)?;
-        let qemu = Qemu::default();
-        let accelerator = probe(qemu.program(), Some(layout.probe_cache())).accelerator;
+        let accelerator = accelerator(&config, layout.probe_cache())?;
         let overhead_mib = overhead_mib(accelerator);
         size.check_fits(overhead_mib, machine_memory_mib())?;
         layout.create().map_err(|source| EngineError::Io {
@@ -380,6 +380,32 @@ impl Sandbox {
             id: self.layout.id().to_owned(),
             state,
         }
+    }
+}
+
+/// The best accelerator that works, or the one that is asked for if it works.
+fn accelerator(config: &PodSandboxConfig, cache: &Path) -> Result<Accelerator, EngineError> {
+    let best = || probe(Qemu::default().program(), Some(cache));
+    match config
+        .annotations
+        .get(annotations::HYPERVISOR)
+        .map(String::as_str)
+    {
+        None => Ok(best().accelerator),
+        Some("emulation") => Ok(Accelerator::Emulation),
+        Some("kvm") => {
+            let found = best();
+            match found.accelerator {
+                Accelerator::Kvm => Ok(Accelerator::Kvm),
+                Accelerator::Emulation => Err(EngineError::InvalidArgument(format!(
+                    "this machine cannot run a Pod on KVM: {}",
+                    found.reason
+                ))),
+            }
+        }
+        Some(other) => Err(EngineError::InvalidArgument(format!(
+            "hypervisor `{other}` is not known: choose kvm or emulation"
+        ))),
     }
 }
 

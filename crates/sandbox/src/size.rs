@@ -2,20 +2,12 @@
 //! memory is the limit plus what kernel and agent need, so that a container can use what it was
 //! given; and the host's cgroup holds that plus the monitor and its helpers.
 
+use skete_cri_api::annotations;
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_hypervisor::Accelerator;
 
 use crate::cgroup::Limits;
 use crate::scratch;
-
-/// Sandbox annotation: bytes of scratch disk, the Pod's ephemeral-storage limit, which CRI does
-/// not carry.
-pub const EPHEMERAL_STORAGE_ANNOTATION: &str = "io.skete.ephemeral-storage-bytes";
-
-/// Sandbox annotation: whole vCPUs, in place of what the CPU limit comes to.
-pub const VCPUS_ANNOTATION: &str = "io.skete.vcpus";
-/// Sandbox annotation: memory as `512Mi`, in place of the memory limit.
-pub const MEMORY_ANNOTATION: &str = "io.skete.memory";
 
 /// vCPUs of a Pod without a CPU limit.
 pub const DEFAULT_VCPUS: u32 = 1;
@@ -100,7 +92,7 @@ impl Size {
             0 => u64::from(DEFAULT_VCPUS),
             vcpus => vcpus,
         };
-        let wanted = annotation(VCPUS_ANNOTATION, number, "a whole number")?.unwrap_or(wanted);
+        let wanted = annotation(annotations::VCPUS, number, "a whole number")?.unwrap_or(wanted);
         let vcpus = u32::try_from(wanted)
             .ok()
             .filter(|vcpus| *vcpus <= MAX_VCPUS)
@@ -110,9 +102,10 @@ impl Size {
             bytes => bytes.div_ceil(1 << 20),
         };
         let limit_mib =
-            annotation(MEMORY_ANNOTATION, mebibytes, "an amount as 512Mi")?.unwrap_or(limit_mib);
-        let scratch_bytes = annotation(EPHEMERAL_STORAGE_ANNOTATION, number, "a number of bytes")?
-            .unwrap_or(scratch::DEFAULT_BYTES);
+            annotation(annotations::MEMORY, mebibytes, "an amount as 512Mi")?.unwrap_or(limit_mib);
+        let scratch_bytes =
+            annotation(annotations::EPHEMERAL_STORAGE, number, "a number of bytes")?
+                .unwrap_or(scratch::DEFAULT_BYTES);
         let memory_mib = limit_mib + GUEST_RESERVE_MIB;
         Ok(Self {
             vcpus,

@@ -63,10 +63,10 @@ fn annotations_go_before_limits() {
     let mut config = pod(400_000, 4096);
     config
         .annotations
-        .insert(VCPUS_ANNOTATION.into(), "2".into());
+        .insert(annotations::VCPUS.into(), "2".into());
     config
         .annotations
-        .insert(MEMORY_ANNOTATION.into(), "1Gi".into());
+        .insert(annotations::MEMORY.into(), "1Gi".into());
     let size = Size::of_pod(&config).unwrap();
     assert_eq!((size.vcpus, size.memory_mib), (2, 1024 + GUEST_RESERVE_MIB));
 }
@@ -76,10 +76,10 @@ fn an_annotation_that_is_no_number_is_named() {
     let mut config = PodSandboxConfig::new();
     config
         .annotations
-        .insert(EPHEMERAL_STORAGE_ANNOTATION.into(), "1Gi".into());
+        .insert(annotations::EPHEMERAL_STORAGE.into(), "1Gi".into());
     let error = Size::of_pod(&config).unwrap_err().to_string();
     assert!(
-        error.contains(EPHEMERAL_STORAGE_ANNOTATION) && error.contains("1Gi"),
+        error.contains(annotations::EPHEMERAL_STORAGE) && error.contains("1Gi"),
         "{error}"
     );
 }

@@ -4,16 +4,14 @@
 //! else of the host is refused.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 use skete_agent_api::{VOLUMES_DIR, agent};
+use skete_cri_api::annotations::EMPTY_DIR_PREFIX;
 
 use crate::host_files::{self, HostFilesError};
-
-/// Sandbox annotations of this prefix and an emptyDir's name say what the kubelet's layout does
-/// not: `{"memory": true, "sizeLimit": BYTES}`, both optional.
-pub const EMPTY_DIR_ANNOTATION: &str = "io.skete.empty-dir/";
 
 /// Size of `/dev/shm` in bytes, as containerd makes it.
 const SHM_BYTES: u64 = 64 << 20;
@@ -130,9 +128,13 @@ impl Volumes {
                     below,
                     name: volume,
                 } => {
-                    let kind = annotations.get(&format!("{EMPTY_DIR_ANNOTATION}{volume}"));
+                    let kind = annotations.get(&format!("{EMPTY_DIR_PREFIX}{volume}"));
                     self.guest_volume(&root, &mut requests, |name| {
-                        Ok(vec![empty_dir_request(name, kind.map(String::as_str))])
+                        Ok(vec![empty_dir_request(
+                            name,
+                            &root,
+                            kind.map(String::as_str),
+                        )])
                     })
                     .map(|dir| below_dir(dir, &below))
                 }
@@ -229,13 +231,18 @@ fn classify(source: &Path, destination: &str) -> Source {
     }
 }
 
-fn empty_dir_request(name: &str, kind: Option<&str>) -> agent::PutVolumeRequest {
+/// The directory on the host is empty; what counts is its mode and group, by which the kubelet
+/// answers `fsGroup`.
+fn empty_dir_request(name: &str, root: &Path, kind: Option<&str>) -> agent::PutVolumeRequest {
     let kind: Value = kind
         .and_then(|kind| serde_json::from_str(kind).ok())
         .unwrap_or_default();
+    let meta = root.metadata().ok();
     let mut request = agent::PutVolumeRequest {
         name: name.to_owned(),
         size_limit: kind["sizeLimit"].as_u64().unwrap_or(0),
+        mode: meta.as_ref().map_or(0, |meta| meta.mode() & 0o7777),
+        gid: meta.as_ref().map_or(0, MetadataExt::gid),
         ..Default::default()
     };
     if kind["memory"] == true {

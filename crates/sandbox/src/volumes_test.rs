@@ -26,7 +26,7 @@ fn an_empty_dir_is_made_once_and_shared_with_its_sub_paths() {
 fn an_empty_dir_in_memory_has_its_limit() {
     let mut spec = spec(&[(&format!("{POD}/kubernetes.io~empty-dir/ram"), "/ram")]);
     let annotation = (
-        format!("{EMPTY_DIR_ANNOTATION}ram"),
+        format!("{EMPTY_DIR_PREFIX}ram"),
         r#"{"memory":true,"sizeLimit":1048576}"#.to_owned(),
     );
     let requests = Volumes::default()
@@ -86,4 +86,16 @@ fn shared_memory_is_the_guests_own() {
     let mut spec = spec(&[("/run/containerd/sandboxes/1/shm", "/dev/shm")]);
     assert!(place(&mut spec).unwrap().is_empty());
     assert_eq!(spec["mounts"][0]["type"], "tmpfs");
+}
+
+#[test]
+fn an_empty_dir_has_the_mode_and_group_of_the_hosts_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("volumes/kubernetes.io~empty-dir/shared");
+    std::fs::create_dir_all(&root).unwrap();
+    std::os::unix::fs::chown(&root, None, Some(2000)).unwrap();
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o2775)).unwrap();
+    let requests = place(&mut spec(&[(root.to_str().unwrap(), "/shared")])).unwrap();
+    assert_eq!((requests[0].mode, requests[0].gid), (0o2775, 2000));
 }

@@ -1,7 +1,8 @@
 //! The guest's usage as the cgroup v2 metrics that containerd expects.
 
 use containerd_shim_protos::cgroups_v2::metrics::{
-    CPUStat, MemoryEvents, MemoryStat, Metrics, PSIData, PSIStats, PidsStat,
+    CPUStat, IOEntry, IOStat, MemoryEvents, MemoryStat, Metrics, NetworkStat, PSIData, PSIStats,
+    PidsStat,
 };
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message, MessageField};
@@ -64,6 +65,24 @@ fn metrics(usage: &Usage) -> Metrics {
             ..Default::default()
         })
         .into(),
+        io: Some(IOStat {
+            // One entry for all of the guest's disks.
+            usage: vec![IOEntry {
+                rbytes: usage.io_read_bytes,
+                wbytes: usage.io_write_bytes,
+                ..Default::default()
+            }],
+            psi: pressure(&usage.io_pressure),
+            ..Default::default()
+        })
+        .into(),
+        // Only the sandbox has a network; its interfaces are counted together.
+        network: vec![NetworkStat {
+            name: "eth0".to_owned(),
+            rx_bytes: usage.net_rx_bytes,
+            tx_bytes: usage.net_tx_bytes,
+            ..Default::default()
+        }],
         memory_events: Some(MemoryEvents {
             oom_kill: usage.oom_kills,
             ..Default::default()
@@ -85,3 +104,7 @@ fn pressure(pressure: &MessageField<Pressure>) -> MessageField<PSIStats> {
     };
     pressure.as_ref().map(stats).into()
 }
+
+#[cfg(test)]
+#[path = "metrics_test.rs"]
+mod tests;

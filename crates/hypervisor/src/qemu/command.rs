@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::tsc;
 use crate::{Accelerator, Disk, VmConfig};
 
 /// The numbers of the descriptors that QEMU inherits.
@@ -32,7 +33,7 @@ pub(crate) struct Inherited {
 /// a PCI device's interrupt pin leads: reading them is a program of some thousand steps for each
 /// device (80 ms), and virtio devices use messages instead. One processor takes its ticks from the
 /// HPET, since measuring the local timer's rate takes 100 ms.
-pub(crate) fn kernel(config: &VmConfig) -> String {
+pub(crate) fn kernel(config: &VmConfig, tsc_khz: Option<u64>) -> String {
     let mut words = vec!["console=ttyS0", "quiet", "panic=-1", "reboot=k"];
     words.push("rcupdate.rcu_expedited=1");
     if config.accelerator == Accelerator::Emulation {
@@ -46,6 +47,10 @@ pub(crate) fn kernel(config: &VmConfig) -> String {
         if config.vcpus == 1 {
             words.push("nolapic_timer");
         }
+    }
+    let rate = tsc_khz.map(|rate| format!("tsc_early_khz={rate}"));
+    if config.accelerator == Accelerator::Emulation {
+        words.extend(rate.as_deref());
     }
     words.extend(config.cmdline.iter().map(String::as_str));
     words.join(" ")
@@ -97,7 +102,7 @@ pub(crate) fn qemu(config: &VmConfig, fds: &Inherited, disks: &[DiskNode]) -> Ve
     );
     args.pair("-kernel", &config.kernel);
     args.pair("-initrd", &config.initramfs);
-    args.pair("-append", kernel(config));
+    args.pair("-append", kernel(config, tsc::kilohertz()));
 
     args.pair("-chardev", format!("socket,id=control,fd={}", fds.control));
     args.pair("-mon", "chardev=control,mode=control");

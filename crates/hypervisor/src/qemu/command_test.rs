@@ -64,8 +64,8 @@ fn values<'a>(arguments: &'a [String], name: &str) -> Vec<&'a str> {
 
 #[test]
 fn hardware_bugs_are_worked_around_on_hardware_only() {
-    let kvm = kernel(&config(Accelerator::Kvm, 1));
-    let emulation = kernel(&config(Accelerator::Emulation, 1));
+    let kvm = kernel(&config(Accelerator::Kvm, 1), None);
+    let emulation = kernel(&config(Accelerator::Emulation, 1), None);
     assert!(!kvm.contains("mitigations"), "{kvm}");
     assert!(emulation.contains("mitigations=off"), "{emulation}");
     assert!(kvm.ends_with("skete.log=debug"), "{kvm}");
@@ -73,8 +73,8 @@ fn hardware_bugs_are_worked_around_on_hardware_only() {
 
 #[test]
 fn several_processors_keep_their_local_timers() {
-    assert!(kernel(&config(Accelerator::Emulation, 1)).contains("nolapic_timer"));
-    assert!(!kernel(&config(Accelerator::Emulation, 2)).contains("nolapic_timer"));
+    assert!(kernel(&config(Accelerator::Emulation, 1), None).contains("nolapic_timer"));
+    assert!(!kernel(&config(Accelerator::Emulation, 2), None).contains("nolapic_timer"));
 }
 
 #[test]
@@ -149,4 +149,11 @@ fn a_path_with_commas_stays_one_file_name() {
     let blockdev = values(&arguments, "-blockdev");
     let parsed: Value = serde_json::from_str(blockdev[0]).unwrap();
     assert_eq!(parsed["file"]["filename"], "/l/a,readonly=off,x");
+}
+
+#[test]
+fn an_emulated_guest_is_told_the_rate_of_its_counter() {
+    let told = |accelerator| kernel(&config(accelerator, 1), Some(2_600_000));
+    assert!(told(Accelerator::Emulation).contains("tsc_early_khz=2600000"));
+    assert!(!told(Accelerator::Kvm).contains("tsc_early_khz"));
 }

@@ -16,10 +16,6 @@ use crate::paths::Paths;
 use crate::record::{PodId, PodRecord};
 use crate::signals;
 
-/// Sandbox annotation: bytes of scratch disk. The CRI does not carry the Pod's limit.
-const EPHEMERAL_STORAGE: &str = "io.skete.ephemeral-storage-bytes";
-/// Sandbox annotation: which maker of VMs.
-const HYPERVISOR: &str = "io.skete.hypervisor";
 /// What an image configuration may have: as the store bounds it.
 const MAX_CONFIG: u64 = 4 << 20;
 
@@ -163,12 +159,11 @@ pub fn prepare(
         host: &[],
     })?;
     let mut sandbox = plan.sandbox.clone();
-    if let Some(bytes) = plan.ephemeral_storage {
-        let annotation = (EPHEMERAL_STORAGE.to_owned(), bytes.to_string());
-        sandbox.annotations.extend([annotation]);
-    }
     if let Some(hypervisor) = &input.hypervisor {
-        let annotation = (HYPERVISOR.to_owned(), hypervisor.clone());
+        let annotation = (
+            skete_pod::annotations::HYPERVISOR.to_owned(),
+            hypervisor.clone(),
+        );
         sandbox.annotations.extend([annotation]);
     }
     let annotations = vec![

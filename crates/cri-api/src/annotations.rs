@@ -1,0 +1,12 @@
+//! Annotations of a sandbox's configuration that say to the engine what no field of the CRI does.
+
+/// The guest's CPUs, a whole number. In place of what the CPU limit comes to.
+pub const VCPUS: &str = "io.skete.vcpus";
+/// The guest's memory, a quantity as `512Mi`. In place of what the memory limit comes to.
+pub const MEMORY: &str = "io.skete.memory";
+/// What makes the VM, `kvm` or `emulation`. In place of the best that works.
+pub const HYPERVISOR: &str = "io.skete.hypervisor";
+/// Bytes of scratch disk: the Pod's ephemeral-storage limit.
+pub const EPHEMERAL_STORAGE: &str = "io.skete.ephemeral-storage-bytes";
+/// With an emptyDir's name after it: `{"memory": true, "sizeLimit": BYTES}`, both optional.
+pub const EMPTY_DIR_PREFIX: &str = "io.skete.empty-dir/";
