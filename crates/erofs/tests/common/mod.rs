@@ -153,7 +153,14 @@ impl Work {
             "--same-owner",
             "-p",
         ];
-        run("tar", &[&["-xf", archive, "-C", at], &how[..]].concat());
+        run(
+            "tar",
+            &[
+                &["--delay-directory-restore", "-xf", archive, "-C", at],
+                &how[..],
+            ]
+            .concat(),
+        );
         into
     }
 }
