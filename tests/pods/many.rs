@@ -3,7 +3,7 @@
 use crate::support::{HELLO, Machine};
 
 #[test]
-#[ignore = "slow: run by cargo xtask bench"]
+#[ignore = "needs a staged installation: run by cargo xtask test"]
 fn twenty_pods_at_once_all_end_right() {
     let machine = Machine::new();
     std::thread::scope(|scope| {

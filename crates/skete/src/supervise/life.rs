@@ -26,6 +26,8 @@ use crate::wire::Event;
 
 /// Whoever started the Pod has so long to attach before its first container starts.
 const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
+/// The end of a VM is known so long after its agent does not answer any more.
+const DEATH_PATIENCE: Duration = Duration::from_secs(1);
 /// After SIGKILL to all containers the sandbox has nothing to wait for.
 const STOP_GRACE: Duration = Duration::ZERO;
 
@@ -216,9 +218,20 @@ async fn run(state: &Arc<State>, prepared: &Prepared, sandbox: &mut Sandbox) -> 
     };
     tokio::select! {
         biased;
-        ending = containers => ending,
+        ending = containers => with_its_cause(ending, &client).await,
         ended = client.wait_sandbox() => sandbox_ended(ended.is_err()),
         never = deadline => match never {},
+    }
+}
+
+/// A container that could not be started because its VM has just died is told of as that.
+async fn with_its_cause(ending: Ending, client: &ShimClient) -> Ending {
+    if ending.exit_code != u32::from(OWN_ERROR) {
+        return ending;
+    }
+    match tokio::time::timeout(DEATH_PATIENCE, client.wait_sandbox()).await {
+        Ok(ended) => sandbox_ended(ended.is_err()),
+        Err(_lives) => ending,
     }
 }
 
