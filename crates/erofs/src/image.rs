@@ -50,7 +50,7 @@ pub(crate) fn finish<W: Write + Seek>(
     let directory_block = u64::from(meta_block) + layout.meta_bytes.div_ceil(BLOCK);
     // fsck.erofs 1.5 reads the header of an inode's attributes even where there are none. After
     // the last inode of an image there has to be something to read.
-    let spare = u64::from(layout.blocks == 0 && layout.meta_bytes % BLOCK == 0);
+    let spare = u64::from(layout.blocks == 0 && layout.meta_bytes.is_multiple_of(BLOCK));
     let blocks = directory_block + layout.blocks + spare;
     let slots = layout.meta_bytes / SLOT;
     let (Ok(blocks), Ok(directory_block), true) = (
