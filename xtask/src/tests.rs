@@ -16,6 +16,10 @@ const SKIPPED: &[(&str, &str)] = &[
         "create_and_remove_for_ever",
         "the process that another test kills",
     ),
+    (
+        "twenty_pods_at_once",
+        "slow: `cargo xtask bench` runs twenty Pods",
+    ),
     ("attaching_takes_milliseconds", "a measurement"),
     ("a_network_takes_tens_of_milliseconds", "a measurement"),
 ];
@@ -31,14 +35,9 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
     tests
         .args(filter)
         .arg("--")
-        // Ignored are the tests that need what is built above, and measurements.
-        .args([
-            "--include-ignored",
-            "--skip",
-            "measures_",
-            "--skip",
-            "a_measurement",
-        ])
+        // Ignored are the tests that need what is built above.
+        .arg("--include-ignored")
+        .args(SKIPPED.iter().flat_map(|(name, _)| ["--skip", name]))
         // Guests under emulation, beside each other, on as many cores as there are.
         .args(["--test-threads", "2"])
         .env("SKETE_TEST_STAGE", &staged)

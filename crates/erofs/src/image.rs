@@ -48,7 +48,10 @@ pub(crate) fn finish<W: Write + Seek>(
     // First where everything goes.
     let layout = image.place();
     let directory_block = u64::from(meta_block) + layout.meta_bytes.div_ceil(BLOCK);
-    let blocks = directory_block + layout.blocks;
+    // fsck.erofs 1.5 reads the header of an inode's attributes even where there are none. After
+    // the last inode of an image there has to be something to read.
+    let spare = u64::from(layout.blocks == 0 && layout.meta_bytes % BLOCK == 0);
+    let blocks = directory_block + layout.blocks + spare;
     let slots = layout.meta_bytes / SLOT;
     let (Ok(blocks), Ok(directory_block), true) = (
         u32::try_from(blocks),
@@ -62,6 +65,7 @@ pub(crate) fn finish<W: Write + Seek>(
     let (hash, chunked) = image.write_inodes(&mut out, directory_block)?;
     out.pad()?;
     image.write_blocks(&mut out)?;
+    out.zeros(spare * BLOCK)?;
     let superblock = Superblock {
         meta_block,
         blocks,

@@ -309,3 +309,18 @@ fn content_begins_on_pages_and_is_never_packed() {
         );
     }
 }
+
+/// Wherever the last inode ends, also at the very end of a block.
+#[test]
+fn every_number_of_empty_files_gives_a_sound_image() {
+    let work = Work::new();
+    for count in 1..=128 {
+        let mut tar = Tar::new();
+        for file in 0..count {
+            tar.file(format!("{file:04}"), b"");
+        }
+        let path = work.path("image");
+        fs::write(&path, common::image_of(&tar.end()).unwrap().0).unwrap();
+        common::fsck(&path);
+    }
+}
