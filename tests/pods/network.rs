@@ -168,3 +168,14 @@ fn a_pod_cannot_speak_with_another_address_than_its_own() {
     machine.tool("nft", &["delete", "table", "inet", "seen"]);
     machine.skete(&["rm", "-f", "liar", "other"]).exits(0);
 }
+
+#[test]
+#[ignore = "needs a staged installation: run by cargo xtask test"]
+fn the_example_of_a_web_server_serves_its_pages_on_a_port_of_the_host() {
+    let machine = Machine::new();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/web.yaml");
+    machine.detached(&[file]);
+    let page = eventually("the page", || get(&machine, "127.0.0.1", 8080));
+    assert_eq!(page, "Hello from a web server in a microVM.\n");
+    machine.skete(&["stop", "web"]).exits(0);
+}

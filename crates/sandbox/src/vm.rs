@@ -11,6 +11,8 @@ use std::time::Duration;
 use skete_agent_api::{GUEST_CID, agent};
 use skete_hypervisor::{Accelerator, Disk, Hypervisor, Qemu, Tap, Vm, VmConfig, Vsock};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::agent::{Agent, request};
 use crate::error::EngineError;
@@ -31,8 +33,7 @@ const POWER_OFF: Duration = Duration::from_secs(3);
 pub struct Machine {
     vm: Box<dyn Vm>,
     agent: Agent,
-    // Held for its `kill_on_drop`.
-    _vsock: Child,
+    vsock: Device,
     disks: AtomicU32,
 }
 
@@ -75,7 +76,11 @@ impl Machine {
             run_dir: boot.layout.run().to_owned(),
             accelerator: boot.accelerator,
         };
-        let vm = Qemu::default().start(config).await?;
+        let hypervisor = Qemu::default();
+        let vm = tokio::select! {
+            started = hypervisor.start(config) => started?,
+            why = vsock.ended() => return Err(EngineError::GuestEnded(why)),
+        };
         timings.record("monitor", stopwatch);
 
         let stopwatch = Stopwatch::start();
@@ -83,6 +88,7 @@ impl Machine {
         let (agent, hello) = tokio::select! {
             connected = Agent::connect(&vsock_path, BOOT_DEADLINE) => connected?,
             exit = vm.wait() => return Err(EngineError::GuestEnded(exit.to_string())),
+            why = vsock.ended() => return Err(EngineError::GuestEnded(why)),
         };
         timings.record("guest-boot", stopwatch);
         timings.record_duration("guest-uptime", Duration::from_nanos(hello.uptime_ns));
@@ -90,7 +96,7 @@ impl Machine {
         Ok(Self {
             vm,
             agent,
-            _vsock: vsock,
+            vsock,
             disks: AtomicU32::new(0),
         })
     }
@@ -107,9 +113,16 @@ impl Machine {
         self.vm.pid()
     }
 
-    /// Waits until the VM has ended, and says why.
+    /// Waits until the VM has ended, and says why. One whose vsock device has ended is of no use
+    /// any more, and is killed.
     pub async fn ended(&self) -> String {
-        self.vm.wait().await.to_string()
+        tokio::select! {
+            exit = self.vm.wait() => exit.to_string(),
+            why = self.vsock.ended() => {
+                self.vm.kill().await;
+                why
+            }
+        }
     }
 
     /// Plugs in the layers of a container as one read-only disk.
@@ -170,8 +183,42 @@ impl Machine {
     }
 }
 
+/// The vsock device's process. It ends when this is dropped.
+struct Device {
+    why: watch::Receiver<Option<String>>,
+    watcher: JoinHandle<()>,
+}
+
+impl Device {
+    fn new(mut process: Child) -> Self {
+        let (told, why) = watch::channel(None);
+        // The process is killed with this task.
+        let watcher = tokio::spawn(async move {
+            let how = match process.wait().await {
+                Ok(status) => status.to_string(),
+                Err(error) => error.to_string(),
+            };
+            told.send_replace(Some(format!("the vsock device ended: {how}")));
+        });
+        Self { why, watcher }
+    }
+
+    /// Waits until it has ended, and says how.
+    async fn ended(&self) -> String {
+        let mut why = self.why.clone();
+        let ended = why.wait_for(Option::is_some).await;
+        ended.ok().and_then(|why| why.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.watcher.abort();
+    }
+}
+
 /// Starts `skete-vsock` on listening sockets of ours, so that nobody has to wait for them.
-fn start_vsock(layout: &Layout, program: &PathBuf) -> Result<Child, EngineError> {
+fn start_vsock(layout: &Layout, program: &PathBuf) -> Result<Device, EngineError> {
     let start = || {
         let listen = |path: PathBuf| {
             let listener = UnixListener::bind(path)?;
@@ -193,5 +240,5 @@ fn start_vsock(layout: &Layout, program: &PathBuf) -> Result<Child, EngineError>
             .kill_on_drop(true)
             .spawn()
     };
-    start().map_err(EngineError::Vsock)
+    start().map(Device::new).map_err(EngineError::Vsock)
 }
