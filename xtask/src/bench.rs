@@ -169,13 +169,13 @@ impl Bench {
                 &["sleep", "600"],
             )
             .stdout(Stdio::null()))?;
-        let rows = ["containerd-shim-skete-v2", "skete-vsock", "qemu-system-x86"].map(|program| {
+        let rows = ["containerd-shim-skete-v2", "skete-vsock"].map(|program| {
             (
                 format!("resident memory of {program}, Pod of 16 MiB (guest of 64 MiB)"),
                 resident(program),
             )
         });
-        run(self.skete(&["rm", "-f", name]).stdout(Stdio::null()))?;
+        run(self.skete(&["kill", name]).stdout(Stdio::null()))?;
         Ok(rows.to_vec())
     }
 
