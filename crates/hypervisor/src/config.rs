@@ -126,7 +126,8 @@ fn readable(path: &std::path::Path) -> Result<[u8; 4], Error> {
 }
 
 /// The memory of this machine in MiB.
-fn machine_memory_mib() -> u64 {
+#[must_use]
+pub fn machine_memory_mib() -> u64 {
     let info = rustix::system::sysinfo();
     (info.totalram * u64::from(info.mem_unit)) >> 20
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use accelerator::Accelerator;
-pub use config::{MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock};
+pub use config::{MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock, machine_memory_mib};
 pub use disk::{Disk, Extent, concatenate};
 pub use error::Error;
 pub use qemu::Qemu;

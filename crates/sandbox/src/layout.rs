@@ -140,12 +140,6 @@ impl Layout {
         self.run.join("console.log")
     }
 
-    /// What the shim logged.
-    #[must_use]
-    pub fn shim_log(&self) -> PathBuf {
-        self.run.join("shim.log")
-    }
-
     /// What the sandbox's cgroup is called, so that cleaning up finds it when containerd gave the
     /// sandbox a parent of its own choice.
     #[must_use]

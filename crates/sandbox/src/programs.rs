@@ -52,14 +52,6 @@ impl Programs {
         self.file("bin/skete-vsock")
     }
 
-    /// The shim.
-    ///
-    /// # Errors
-    /// If it is missing.
-    pub fn shim(&self) -> Result<PathBuf, ProgramsError> {
-        self.file("bin/containerd-shim-skete-v2")
-    }
-
     /// The guest's kernel, an ELF file with a PVH note.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use skete_agent_api::agent;
 use skete_cri_api::annotations;
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_hypervisor::accelerator::probe;
-use skete_hypervisor::{Accelerator, Qemu};
+use skete_hypervisor::{Accelerator, Qemu, machine_memory_mib};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::request;
@@ -24,7 +24,7 @@ use crate::network;
 use crate::process::{Exit, Status};
 use crate::programs::Programs;
 use crate::scratch;
-use crate::size::{Size, machine_memory_mib, overhead_mib};
+use crate::size::{Size, overhead_mib};
 use crate::timings::{Stopwatch, Timings};
 use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
 use crate::volumes::Volumes;

@@ -162,21 +162,6 @@ fn mebibytes(text: &str) -> Option<u64> {
     }
 }
 
-/// The machine's memory in MiB, from `/proc/meminfo`.
-#[must_use]
-pub fn machine_memory_mib() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = meminfo.lines().find_map(|line| {
-        line.strip_prefix("MemTotal:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .parse::<u64>()
-            .ok()
-    });
-    // A machine that does not say is not held against the Pod.
-    kib.map_or(u64::MAX, |kib| kib / 1024)
-}
-
 #[cfg(test)]
 #[path = "size_test.rs"]
 mod tests;

@@ -117,6 +117,22 @@ pub fn active_ids(paths: &Paths) -> Result<Vec<PodId>, PodsError> {
     ids_in(paths.active())
 }
 
+/// The Pods that were named, or with `all` those that have not ended, by their ids.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn named_or_active(
+    paths: &Paths,
+    named: &[String],
+    all: bool,
+) -> Result<Vec<String>, PodsError> {
+    if !all {
+        return Ok(named.to_vec());
+    }
+    let ids = active_ids(paths)?;
+    Ok(ids.iter().map(|id| id.as_str().to_owned()).collect())
+}
+
 fn ids_in(dir: PathBuf) -> Result<Vec<PodId>, PodsError> {
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,

@@ -33,12 +33,7 @@ impl Kill {
     /// # Errors
     /// A Pod is not there or has ended, or standard output cannot be written.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
-        let names = if self.all {
-            let ids = pods::active_ids(paths)?;
-            ids.iter().map(|id| id.as_str().to_owned()).collect()
-        } else {
-            self.pods.clone()
-        };
+        let names = pods::named_or_active(paths, &self.pods, self.all)?;
         let runtime = crate::runtime()?;
         super::for_each(&names, |name| {
             let record = pods::find(paths, name)?;
