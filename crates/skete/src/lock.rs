@@ -82,3 +82,25 @@ fn open(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(path)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io;
+    use std::process::{Child, Command};
+    use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+    /// A child has copies of all open files of all tests, and with them their locks, from its fork
+    /// to its exec: while it is written to, locks that were let go may still be held.
+    static FORKS: RwLock<()> = RwLock::new(());
+
+    /// Starts a child so that no test that [`no_forks`] keeps sees its locks held by it.
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+        let _guard = FORKS.write().unwrap_or_else(PoisonError::into_inner);
+        command.spawn()
+    }
+
+    /// While this is held, no test forks, and a lock that is let go is free.
+    pub(crate) fn no_forks() -> RwLockReadGuard<'static, ()> {
+        FORKS.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,9 +1,13 @@
+use std::sync::RwLockReadGuard;
+
 use super::*;
+use crate::lock::tests::no_forks;
 use crate::record::tests::example;
 
 struct Root {
     _directory: tempfile::TempDir,
     paths: Paths,
+    _no_forks: RwLockReadGuard<'static, ()>,
 }
 
 fn root() -> Root {
@@ -12,6 +16,7 @@ fn root() -> Root {
     Root {
         _directory: directory,
         paths,
+        _no_forks: no_forks(),
     }
 }
 

@@ -1,15 +1,17 @@
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::lock::tests::spawn;
+
+fn sleeper() -> Child {
+    let mut command = Command::new("sleep");
+    spawn(command.arg("100").stdin(Stdio::null())).unwrap()
+}
 
 #[test]
 fn a_process_lives_until_it_is_killed() {
-    let mut child = Command::new("sleep")
-        .arg("100")
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = sleeper();
     let process = Process::of(child.id()).unwrap();
     assert!(process.is_alive());
 
@@ -26,11 +28,7 @@ fn a_process_lives_until_it_is_killed() {
 
 #[test]
 fn another_process_with_the_same_number_is_not_killed() {
-    let mut child = Command::new("sleep")
-        .arg("100")
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = sleeper();
     let process = Process::of(child.id()).unwrap();
     let earlier = Process {
         began: process.began - 1,

@@ -1,6 +1,8 @@
 use std::process::{Child, Command, Stdio};
+use std::sync::RwLockReadGuard;
 
 use super::*;
+use crate::lock::tests::{no_forks, spawn};
 use crate::pods;
 use crate::record::Phase;
 use crate::record::tests::example;
@@ -8,6 +10,7 @@ use crate::record::tests::example;
 struct Root {
     _directory: tempfile::TempDir,
     paths: Paths,
+    no_forks: Option<RwLockReadGuard<'static, ()>>,
 }
 
 fn root() -> Root {
@@ -16,17 +19,21 @@ fn root() -> Root {
     Root {
         _directory: directory,
         paths,
+        no_forks: Some(no_forks()),
     }
 }
 
 /// A process that holds a Pod's lock as its follower does: by its standard input.
-fn follower(lock: &Lock) -> Child {
-    Command::new("sleep")
+fn follower(root: &mut Root, lock: &Lock) -> Child {
+    root.no_forks = None;
+    let mut command = Command::new("sleep");
+    command
         .arg("100")
         .stdin(lock.share().unwrap())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    let child = spawn(&mut command).unwrap();
+    root.no_forks = Some(no_forks());
+    child
 }
 
 fn carry_out_now(paths: &Paths, work: Work) -> Vec<String> {
@@ -41,10 +48,10 @@ fn nothing_is_to_be_done_where_nothing_is() {
 
 #[test]
 fn a_pod_whose_follower_lives_is_left_alone() {
-    let root = root();
+    let mut root = root();
     let record = example("one");
     let lock = pods::create(&root.paths, &record, b"{}").unwrap();
-    let mut child = follower(&lock);
+    let mut child = follower(&mut root, &lock);
     drop(lock);
 
     let work = look(&root.paths).unwrap();
@@ -56,10 +63,10 @@ fn a_pod_whose_follower_lives_is_left_alone() {
 
 #[test]
 fn a_killed_followers_pod_is_cleaned_up_after_and_its_end_put_down() {
-    let root = root();
+    let mut root = root();
     let record = example("one");
     let lock = pods::create(&root.paths, &record, b"{}").unwrap();
-    let mut child = follower(&lock);
+    let mut child = follower(&mut root, &lock);
     drop(lock);
     std::fs::create_dir_all(root.paths.run_pod(&record.id).join("containers/abc")).unwrap();
     std::fs::create_dir_all(root.paths.pod_sockets(&record.id)).unwrap();
