@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod cleanup;
 pub mod container;
 pub mod error;
+mod forward;
 pub mod host_files;
 pub mod layout;
 pub mod network;

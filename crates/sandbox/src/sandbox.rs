@@ -19,6 +19,7 @@ use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
 use crate::error::EngineError;
+use crate::forward;
 use crate::layout::Layout;
 use crate::network;
 use crate::process::{Exit, Status};
@@ -177,6 +178,7 @@ impl Sandbox {
         self.timings.record("configure", stopwatch);
         // Nobody else sets it: `start` is called once.
         let _ = self.machine.set(Arc::clone(&machine));
+        tokio::spawn(Arc::clone(self).forward_ports(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).watch_machine(machine));
         Ok(())
@@ -209,6 +211,15 @@ impl Sandbox {
                 && pid_mode == skete_cri_api::runtime::NamespaceMode::POD,
             ..Default::default()
         })
+    }
+
+    /// Beside the start, which need not wait for it.
+    async fn forward_ports(self: Arc<Self>, machine: Arc<Machine>) {
+        if let Some(netns) = &self.netns
+            && let Err(error) = forward::serve(netns, machine.agent()).await
+        {
+            tracing::warn!(error = error.chain(), "no port can be forwarded to the Pod");
+        }
     }
 
     /// Follows the VM to its end: every process that still ran has then ended too.
@@ -258,6 +269,8 @@ impl Sandbox {
             Some(machine) => {
                 machine.power_off().await;
                 self.wait().await;
+                // Before the CNI plugins look for their addresses.
+                self.detach_network();
             }
             None => {
                 let at = SystemTime::now();
@@ -277,10 +290,14 @@ impl Sandbox {
     /// If something of it does not go away.
     pub fn remove(&self) -> Result<(), EngineError> {
         self.cgroup.leave()?;
+        self.detach_network();
+        cleanup::remove(&self.layout)
+    }
+
+    fn detach_network(&self) {
         if let Some(netns) = &self.netns {
             network::detach(netns, &self.layout.network_state());
         }
-        cleanup::remove(&self.layout)
     }
 
     /// A container.
