@@ -380,6 +380,12 @@ impl Sandbox {
         info
     }
 
+    /// Whether it has no container any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock_containers().is_empty()
+    }
+
     fn all_containers(&self) -> Vec<Arc<Container>> {
         self.lock_containers().values().map(Arc::clone).collect()
     }
