@@ -248,6 +248,25 @@ impl PodCgroup {
         }
     }
 
+    /// The memory that the cgroups above allow, in bytes: under Kubernetes what the Pod's limits
+    /// and its RuntimeClass's overhead come to. None if they allow any.
+    #[must_use]
+    pub fn room_bytes(&self) -> Option<u64> {
+        let (root, file) = match &self.hierarchies {
+            Hierarchies::V2(root) => (root, "memory.max"),
+            Hierarchies::V1(all) => {
+                let (_, root) = all.iter().find(|(name, _)| *name == "memory")?;
+                (root, "memory.limit_in_bytes")
+            }
+        };
+        let above = Path::new(&self.path).ancestors().skip(1);
+        above
+            .map(|path| read_number(&root.join(path).join(file)))
+            // v1 has a number of almost 64 bits for no limit, v2 a word.
+            .filter(|bytes| (1..1 << 62).contains(bytes))
+            .min()
+    }
+
     fn roots(&self) -> Vec<PathBuf> {
         match &self.hierarchies {
             Hierarchies::V2(root) => vec![root.clone()],

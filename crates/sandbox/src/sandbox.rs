@@ -100,15 +100,16 @@ impl Sandbox {
         let size = Size::of_pod(&config)?;
         let accelerator = accelerator(&config, layout.probe_cache())?;
         let overhead_mib = overhead_mib(accelerator);
-        size.check_fits(overhead_mib, machine_memory_mib())?;
+        let parent = config.linux.cgroup_parent.as_str();
+        let parent = if parent.is_empty() { "skete" } else { parent };
+        let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
+        let room_mib = cgroup.room_bytes().map(|bytes| bytes >> 20);
+        size.check_fits(overhead_mib, machine_memory_mib(), room_mib)?;
         layout.create().map_err(|source| EngineError::Io {
             action: "create",
             path: layout.run().to_owned(),
             source,
         })?;
-        let parent = config.linux.cgroup_parent.as_str();
-        let parent = if parent.is_empty() { "skete" } else { parent };
-        let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
         cleanup::remember_cgroup(&layout, &cgroup)?;
         cgroup.create(&size.limits(overhead_mib))?;
         cgroup.join()?;

@@ -27,8 +27,9 @@ pub struct Size {
     pub memory_mib: u64,
     /// The scratch disk in bytes.
     pub scratch_bytes: u64,
-    /// Microseconds of CPU time per period of the Pod's limit; 0: no limit.
-    cpu_quota_us: u64,
+    /// Microseconds of CPU time per period that the Pod may have of the host: its limit and its
+    /// RuntimeClass's overhead; 0: no limit.
+    host_cpu_quota_us: u64,
     cpu_period_us: u64,
 }
 
@@ -45,6 +46,19 @@ pub enum SizeError {
         needed_mib: u64,
         /// `MemTotal`.
         machine_mib: u64,
+    },
+    /// More memory than the cgroups above allow.
+    #[error(
+        "the Pod needs {needed_mib} MiB with its VM, and its cgroup allows {room_mib} MiB: let its \
+         RuntimeClass have an overhead.podFixed.memory of {overhead_mib}Mi or more"
+    )]
+    NoRoom {
+        /// Guest and overhead.
+        needed_mib: u64,
+        /// What is allowed.
+        room_mib: u64,
+        /// What is needed beside the containers' limits.
+        overhead_mib: u64,
     },
     /// More CPUs than a VM can have.
     #[error("the Pod's CPU limit needs {0} vCPUs; a VM has at most {MAX_VCPUS}")]
@@ -73,6 +87,11 @@ impl Size {
         let cpu_period_us = match positive(resources.cpu_period) {
             0 => 100_000,
             period => period,
+        };
+        let overhead = &config.linux.overhead;
+        let overhead_quota_us = match positive(overhead.cpu_period) {
+            0 => 0,
+            period => positive(overhead.cpu_quota) * cpu_period_us / period,
         };
         let annotation = |annotation, parse: fn(&str) -> Option<u64>, wanted| {
             let Some(value) = config.annotations.get(annotation) else {
@@ -111,7 +130,10 @@ impl Size {
             vcpus,
             memory_mib,
             scratch_bytes,
-            cpu_quota_us,
+            host_cpu_quota_us: match cpu_quota_us {
+                0 => 0,
+                quota => quota + overhead_quota_us,
+            },
             cpu_period_us,
         })
     }
@@ -122,18 +144,30 @@ impl Size {
     pub fn limits(&self, overhead_mib: u64) -> Limits {
         Limits {
             memory_bytes: (self.memory_mib + overhead_mib) << 20,
-            cpu_quota_us: self.cpu_quota_us,
+            cpu_quota_us: self.host_cpu_quota_us,
             cpu_period_us: self.cpu_period_us,
             pids: 512 + 4 * u64::from(self.vcpus),
         }
     }
 
-    /// Whether a machine of `machine_mib` can hold it.
+    /// Whether a machine of `machine_mib` can hold it, and cgroups that allow `room_mib`.
     ///
     /// # Errors
     /// If not.
-    pub fn check_fits(&self, overhead_mib: u64, machine_mib: u64) -> Result<(), SizeError> {
+    pub fn check_fits(
+        &self,
+        overhead_mib: u64,
+        machine_mib: u64,
+        room_mib: Option<u64>,
+    ) -> Result<(), SizeError> {
         let needed_mib = self.memory_mib + overhead_mib;
+        if let Some(room_mib) = room_mib.filter(|room_mib| needed_mib > *room_mib) {
+            return Err(SizeError::NoRoom {
+                needed_mib,
+                room_mib,
+                overhead_mib: overhead_mib + GUEST_RESERVE_MIB,
+            });
+        }
         if needed_mib > machine_mib {
             return Err(SizeError::TooMuchMemory {
                 needed_mib,
