@@ -27,6 +27,10 @@ pub struct VmConfig {
     pub vcpus: u32,
     /// Memory in MiB, from [`MIN_MEMORY_MIB`] up to what the machine has.
     pub memory_mib: u64,
+    /// What [`Vm::set_memory`] may raise it to, in MiB; with no more than `memory_mib` it stays.
+    ///
+    /// [`Vm::set_memory`]: crate::Vm::set_memory
+    pub max_memory_mib: u64,
     /// Network interfaces, in the order in which the guest sees them.
     pub taps: Vec<Tap>,
     /// The other end of the guest's vsock device: a vhost-user backend.

@@ -121,6 +121,14 @@ impl PodCgroup {
         for dir in self.dirs() {
             create_dir(&dir)?;
         }
+        self.set(limits)
+    }
+
+    /// Sets its limits anew.
+    ///
+    /// # Errors
+    /// If the kernel refuses one.
+    pub fn set(&self, limits: &Limits) -> Result<(), CgroupError> {
         for (file, value) in self.limit_files(limits) {
             write(&file, &value)?;
         }
@@ -308,12 +316,11 @@ impl PodCgroup {
                         files.push((swap, "0".to_owned()));
                     }
                 }
-                if limits.cpu_quota_us > 0 {
-                    files.push((
-                        dir.join("cpu.max"),
-                        format!("{} {period}", limits.cpu_quota_us),
-                    ));
-                }
+                let quota = match limits.cpu_quota_us {
+                    0 => "max".to_owned(),
+                    quota => quota.to_string(),
+                };
+                files.push((dir.join("cpu.max"), format!("{quota} {period}")));
                 if limits.pids > 0 {
                     files.push((dir.join("pids.max"), limits.pids.to_string()));
                 }
@@ -325,11 +332,12 @@ impl PodCgroup {
                     }
                 };
                 push("memory", "memory.limit_in_bytes", limits.memory_bytes);
-                if limits.cpu_quota_us > 0 {
-                    push("cpu", "cpu.cfs_period_us", period);
-                    push("cpu", "cpu.cfs_quota_us", limits.cpu_quota_us);
-                }
+                push("cpu", "cpu.cfs_period_us", period);
+                push("cpu", "cpu.cfs_quota_us", limits.cpu_quota_us);
                 push("pids", "pids.max", limits.pids);
+                if let Some(dir) = self.v1_dir("cpu").filter(|_| limits.cpu_quota_us == 0) {
+                    files.push((dir.join("cpu.cfs_quota_us"), "-1".to_owned()));
+                }
             }
         }
         files

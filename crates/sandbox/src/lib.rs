@@ -16,6 +16,7 @@ pub mod layout;
 pub mod network;
 pub mod process;
 pub mod programs;
+pub mod resize;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scratch;

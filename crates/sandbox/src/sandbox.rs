@@ -75,6 +75,7 @@ pub struct Sandbox {
     accelerator: Accelerator,
     cgroup: PodCgroup,
     created_at: SystemTime,
+    pub(crate) resizing: tokio::sync::Mutex<()>,
     pub(crate) machine: OnceLock<Arc<Machine>>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
     pub(crate) volumes: Mutex<Volumes>,
@@ -123,6 +124,7 @@ impl Sandbox {
             accelerator,
             cgroup,
             created_at: SystemTime::now(),
+            resizing: tokio::sync::Mutex::default(),
             machine: OnceLock::new(),
             containers: Mutex::default(),
             volumes: Mutex::default(),
@@ -164,6 +166,7 @@ impl Sandbox {
             layout: &self.layout,
             programs: &programs,
             size: &self.size,
+            max_memory_mib: self.max_memory_mib(),
             accelerator: self.accelerator,
             taps,
         };
@@ -183,6 +186,15 @@ impl Sandbox {
         tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).watch_machine(machine));
         Ok(())
+    }
+
+    /// A kubelet may resize its Pods; nobody else does.
+    fn max_memory_mib(&self) -> u64 {
+        if self.config.linux.cgroup_parent.is_empty() {
+            0
+        } else {
+            machine_memory_mib()
+        }
     }
 
     fn guest_configuration(
@@ -350,6 +362,22 @@ impl Sandbox {
         &self.size
     }
 
+    /// Lets the Pod use what it needs of the host at another size; `cpu` in thousandths is what its
+    /// containers may use. Its share of memory does not fall below what it started with: the guest
+    /// gives back what it can.
+    ///
+    /// # Errors
+    /// If the machine or the cgroups above do not allow it.
+    pub(crate) fn make_room(&self, size: &Size, cpu: Option<u64>) -> Result<(), EngineError> {
+        let overhead_mib = overhead_mib(self.accelerator);
+        let room_mib = self.cgroup.room_bytes().map(|bytes| bytes >> 20);
+        let largest = size.with_memory(size.memory_mib.max(self.size.memory_mib));
+        if size.memory_mib > self.size.memory_mib {
+            size.check_fits(overhead_mib, machine_memory_mib(), room_mib)?;
+        }
+        Ok(self.cgroup.set(&largest.limits_with(overhead_mib, cpu))?)
+    }
+
     /// What the Pod has used of the host.
     #[must_use]
     pub fn host_usage(&self) -> HostUsage {
@@ -387,7 +415,7 @@ impl Sandbox {
         self.lock_containers().is_empty()
     }
 
-    fn all_containers(&self) -> Vec<Arc<Container>> {
+    pub(crate) fn all_containers(&self) -> Vec<Arc<Container>> {
         self.lock_containers().values().map(Arc::clone).collect()
     }
 

@@ -27,9 +27,10 @@ pub struct Size {
     pub memory_mib: u64,
     /// The scratch disk in bytes.
     pub scratch_bytes: u64,
-    /// Microseconds of CPU time per period that the Pod may have of the host: its limit and its
-    /// RuntimeClass's overhead; 0: no limit.
-    host_cpu_quota_us: u64,
+    /// Microseconds of CPU time per period: the Pod's limit, 0 for none, and what its RuntimeClass
+    /// grants beside it.
+    cpu_quota_us: u64,
+    overhead_quota_us: u64,
     cpu_period_us: u64,
 }
 
@@ -59,6 +60,17 @@ pub enum SizeError {
         room_mib: u64,
         /// What is needed beside the containers' limits.
         overhead_mib: u64,
+    },
+    /// More CPUs than the running VM has.
+    #[error(
+        "the containers' limits would come to {wanted} CPUs, and the Pod's VM has {vcpus}: a Pod \
+         that is started anew gets them"
+    )]
+    VcpusFixed {
+        /// What it has.
+        vcpus: u32,
+        /// What they come to.
+        wanted: u64,
     },
     /// More CPUs than a VM can have.
     #[error("the Pod's CPU limit needs {0} vCPUs; a VM has at most {MAX_VCPUS}")]
@@ -130,12 +142,16 @@ impl Size {
             vcpus,
             memory_mib,
             scratch_bytes,
-            host_cpu_quota_us: match cpu_quota_us {
-                0 => 0,
-                quota => quota + overhead_quota_us,
-            },
+            cpu_quota_us,
+            overhead_quota_us,
             cpu_period_us,
         })
+    }
+
+    /// The same with another memory of the guest.
+    #[must_use]
+    pub fn with_memory(self, memory_mib: u64) -> Self {
+        Self { memory_mib, ..self }
     }
 
     /// What the Pod may use of the host, `overhead_mib` being what the monitor and its helpers
@@ -144,9 +160,23 @@ impl Size {
     pub fn limits(&self, overhead_mib: u64) -> Limits {
         Limits {
             memory_bytes: (self.memory_mib + overhead_mib) << 20,
-            cpu_quota_us: self.host_cpu_quota_us,
+            cpu_quota_us: match self.cpu_quota_us {
+                0 => 0,
+                quota => quota + self.overhead_quota_us,
+            },
             cpu_period_us: self.cpu_period_us,
             pids: 512 + 4 * u64::from(self.vcpus),
+        }
+    }
+
+    /// The same when the containers may use `cpu` thousandths of a CPU; without a number, all that
+    /// there is.
+    #[must_use]
+    pub fn limits_with(&self, overhead_mib: u64, cpu: Option<u64>) -> Limits {
+        let quota = |cpu| self.overhead_quota_us + self.cpu_period_us * cpu / 1000;
+        Limits {
+            cpu_quota_us: cpu.map_or(0, quota),
+            ..self.limits(overhead_mib)
         }
     }
 

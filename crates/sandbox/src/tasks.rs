@@ -9,6 +9,7 @@ use crate::agent::{request, unlimited};
 use crate::container::{Container, ContainerRequest, read_spec};
 use crate::error::{EngineError, Kind};
 use crate::process::{Exit, Process, Status, Stdio};
+use crate::resize::Allowance;
 use crate::sandbox::{Event, Sandbox, agent_failed};
 use crate::timings::Stopwatch;
 use crate::vm::Machine;
@@ -41,6 +42,7 @@ impl Sandbox {
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();
         let container = Container::new(&asked, serial.clone(), placed.termination_log);
+        container.set_allowance(Allowance::of(&spec["linux"]["resources"]));
         let container = Arc::new(container);
         let created = async {
             let create = agent::CreateContainerRequest {
@@ -366,24 +368,6 @@ impl Sandbox {
             .list_processes(request(), &container_ref(container_id))
             .await;
         listed.map(|listed| listed.pids).map_err(agent_failed)
-    }
-
-    /// Changes a container's limits; `resources` is OCI's object `linux.resources`.
-    ///
-    /// # Errors
-    /// If there is no such container or the guest refuses.
-    pub async fn update(&self, container_id: &str, resources: &[u8]) -> Result<(), EngineError> {
-        self.container(container_id)?;
-        let update = agent::UpdateContainerRequest {
-            id: container_id.to_owned(),
-            resources: resources.to_vec(),
-            ..Default::default()
-        };
-        let rpc = self.machine()?.agent().rpc();
-        rpc.update_container(request(), &update)
-            .await
-            .map(drop)
-            .map_err(agent_failed)
     }
 
     /// Freezes or thaws a container.

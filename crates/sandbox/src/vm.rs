@@ -45,6 +45,8 @@ pub struct Boot<'a> {
     pub programs: &'a Programs,
     /// Its size.
     pub size: &'a Size,
+    /// What its memory may be raised to, in MiB.
+    pub max_memory_mib: u64,
     /// KVM or emulation.
     pub accelerator: Accelerator,
     /// Its network interfaces.
@@ -69,6 +71,7 @@ impl Machine {
             cmdline: Vec::new(),
             vcpus: boot.size.vcpus,
             memory_mib: boot.size.memory_mib,
+            max_memory_mib: boot.max_memory_mib,
             taps: boot.taps,
             vsock: Some(Vsock::Socket(boot.layout.vhost_socket())),
             disks: vec![scratch],
@@ -151,6 +154,14 @@ impl Machine {
             layers,
             ..Default::default()
         })
+    }
+
+    /// Changes the guest's memory.
+    ///
+    /// # Errors
+    /// If the monitor refuses, or the guest does not take it.
+    pub async fn set_memory(&self, mib: u64) -> Result<(), EngineError> {
+        Ok(self.vm.set_memory(mib).await?)
     }
 
     /// Unplugs a disk.

@@ -164,6 +164,10 @@ impl Hypervisor for Qemu {
             run_dir: config.run_dir,
             disks,
             limit: START_LIMIT,
+            memory: vm::Memory {
+                base_mib: config.memory_mib,
+                max_mib: config.max_memory_mib,
+            },
         });
         Ok(Box::new(vm.await?))
     }
