@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod blocks;
 pub mod cgroup;
 pub mod cleanup;
 pub mod container;

@@ -15,6 +15,7 @@ use skete_hypervisor::{Accelerator, Qemu, machine_memory_mib};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::request;
+use crate::blocks::Blocks;
 use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
@@ -76,6 +77,7 @@ pub struct Sandbox {
     cgroup: PodCgroup,
     created_at: SystemTime,
     pub(crate) resizing: tokio::sync::Mutex<()>,
+    pub(crate) blocks: tokio::sync::Mutex<Blocks>,
     pub(crate) machine: OnceLock<Arc<Machine>>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
     pub(crate) volumes: Mutex<Volumes>,
@@ -125,6 +127,7 @@ impl Sandbox {
             cgroup,
             created_at: SystemTime::now(),
             resizing: tokio::sync::Mutex::default(),
+            blocks: tokio::sync::Mutex::default(),
             machine: OnceLock::new(),
             containers: Mutex::default(),
             volumes: Mutex::default(),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use skete_agent_api::agent;
 
 use crate::agent::{request, unlimited};
+use crate::blocks::Wanted;
 use crate::container::{Container, ContainerRequest, read_spec};
 use crate::error::{EngineError, Kind};
 use crate::process::{Exit, Process, Status, Stdio};
@@ -35,6 +36,7 @@ impl Sandbox {
         let mut spec = read_spec(&asked.bundle)?;
         let placed = self.lock_volumes().place(&mut spec, &self.config)?;
         put_volumes(machine, placed.requests).await?;
+        let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
         let disk = machine.attach_layers(&asked.rootfs).await?;
@@ -45,12 +47,15 @@ impl Sandbox {
         container.set_allowance(Allowance::of(&spec["linux"]["resources"]));
         let container = Arc::new(container);
         let created = async {
+            let mut blocks = self.blocks.lock().await;
+            let block_devices = blocks.attach(machine, &asked.id, &wanted).await?;
             let create = agent::CreateContainerRequest {
                 id: asked.id.clone(),
                 spec: spec.to_string().into_bytes(),
                 rootfs: Some(disk).into(),
                 terminal: asked.stdio.terminal,
                 writable_limit: asked.rootfs.writable_bytes,
+                block_devices,
                 ..Default::default()
             };
             let rpc = machine.agent().rpc();
@@ -66,6 +71,7 @@ impl Sandbox {
             Ok(())
         };
         if let Err(error) = created.await {
+            self.blocks.lock().await.release(machine, &asked.id).await;
             if let Err(error) = machine.detach(&serial).await {
                 tracing::warn!(error = error.chain(), serial, "unplug");
             }
@@ -322,6 +328,10 @@ impl Sandbox {
                 && let Err(error) = machine.detach(&container.disk).await
             {
                 tracing::warn!(error = error.chain(), disk = container.disk, "unplug");
+            }
+            if exec_id.is_empty() && self.exit.borrow().is_none() {
+                let mut blocks = self.blocks.lock().await;
+                blocks.release(machine, container_id).await;
             }
         }
         if exec_id.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio as ProcessStdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -154,6 +154,20 @@ impl Machine {
             layers,
             ..Default::default()
         })
+    }
+
+    /// Plugs in a file or block device of the host as a disk.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_file(
+        &self,
+        serial: &str,
+        file: &Path,
+        read_only: bool,
+    ) -> Result<(), EngineError> {
+        let disk = Disk::whole(serial, file, read_only).map_err(skete_hypervisor::Error::from)?;
+        Ok(self.vm.attach_disk(&disk).await?)
     }
 
     /// Changes the guest's memory.
