@@ -91,7 +91,7 @@ pub(crate) fn qemu(config: &VmConfig, fds: &Inherited, disks: &[DiskNode]) -> Ve
         }
     }
     args.pair("-smp", config.vcpus.to_string());
-    let more_mib = config.max_memory_mib.saturating_sub(config.memory_mib);
+    let more_mib = config.more_memory_mib();
     let size = config.memory_mib;
     args.pair(
         "-m",

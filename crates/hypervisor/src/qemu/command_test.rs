@@ -26,7 +26,8 @@ fn config(accelerator: Accelerator, vcpus: u32) -> VmConfig {
 fn memory_that_may_come_is_not_taken_before() {
     let mut config = config(Accelerator::Emulation, 1);
     assert!(!arguments(&config, &[]).join(" ").contains("virtio-mem"));
-    config.max_memory_mib = 4096;
+    // An odd amount cannot be plugged in.
+    config.max_memory_mib = 4097;
     let arguments = arguments(&config, &[]);
     assert_eq!(values(&arguments, "-m"), ["size=96M,maxmem=4096M"]);
     let line = arguments.join(" ");

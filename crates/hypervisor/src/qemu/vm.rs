@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::command::{DiskNode, MORE_MEMORY};
 use super::descriptor;
+use crate::config::MEMORY_BLOCK_MIB;
 use crate::console::Tail;
 use crate::qmp::{Event, Qmp, QmpError};
 use crate::{Disk, Error, ExitReason, Vm, VmExit, process};
@@ -33,9 +34,6 @@ const PLUG_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked at meanwhile.
 const PLUG_POLL: Duration = Duration::from_millis(5);
-
-/// In what pieces memory is plugged in: QEMU's for guests with huge pages of 2 MiB.
-const BLOCK_MIB: u64 = 2;
 
 /// How long what an ended process wrote last is read for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
@@ -62,7 +60,7 @@ pub(super) struct Parts {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
     pub(super) base_mib: u64,
-    pub(super) max_mib: u64,
+    pub(super) more_mib: u64,
 }
 
 /// What was heard of the VM so far.
@@ -319,22 +317,25 @@ impl Vm for QemuVm {
 
     async fn set_memory(&self, mib: u64) -> Result<(), Error> {
         const WHAT: &str = "change the memory";
-        let Memory { base_mib, max_mib } = self.memory;
-        if mib > max_mib.max(base_mib) {
+        let Memory { base_mib, more_mib } = self.memory;
+        let wanted_mib = mib
+            .saturating_sub(base_mib)
+            .next_multiple_of(MEMORY_BLOCK_MIB);
+        if wanted_mib > more_mib {
             return Err(Error::MemoryFixed {
                 asked: mib,
-                most: max_mib.max(base_mib),
+                most: base_mib + more_mib,
             });
         }
         // What is below the first memory, the guest gives back into its balloon.
         let value = mib.min(base_mib) << 20;
         self.command(WHAT, "balloon", json!({ "value": value }))
             .await?;
-        if max_mib <= base_mib {
+        if more_mib == 0 {
             return Ok(());
         }
         let path = format!("/machine/peripheral/{MORE_MEMORY}");
-        let wanted = (mib.saturating_sub(base_mib)).next_multiple_of(BLOCK_MIB) << 20;
+        let wanted = wanted_mib << 20;
         let property = |name: &str| json!({ "path": path, "property": name });
         let mut request = property("requested-size");
         request["value"] = json!(wanted);
