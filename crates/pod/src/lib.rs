@@ -36,7 +36,7 @@ mod volumes;
 
 pub use check::Problem;
 pub use env::Addresses;
-pub use image::{ImageConfig, ImageConfigError};
+pub use image::ImageConfig;
 pub use manifest::{Manifest, ManifestError};
 pub use plan::{
     ContainerPlan, PlanError, PodContext, PodPlan, PullPolicy, RestartPolicy, Role, WriteError,

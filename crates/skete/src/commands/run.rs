@@ -135,7 +135,7 @@ struct Made {
     record: PodRecord,
     input: Input,
     lock: Lock,
-    manifest: Manifest,
+    plan: PodPlan,
 }
 
 impl Run {
@@ -258,7 +258,7 @@ impl Run {
                         record,
                         input,
                         lock,
-                        manifest,
+                        plan,
                     });
                 }
                 // A name that was drawn is drawn again.
@@ -321,8 +321,12 @@ impl Run {
 
     /// Pulls the images, and looks whether the Pod fits them.
     fn make_ready(&self, paths: &Paths, made: &mut Made) -> Result<(), Failure> {
-        let record = &mut made.record;
-        let plan = prepare::plan(paths, &record.id, &record.uid, &made.manifest)?;
+        let Made {
+            record,
+            input,
+            plan,
+            ..
+        } = made;
         let began = Instant::now();
         let store = images::open(paths).map_err(image::failure)?;
         let mut options = PullOptions::default();
@@ -330,7 +334,7 @@ impl Run {
         options.stop = images::stop_on_signal()?;
         for container in plan.all_containers() {
             let name = &container.image;
-            if !made.input.images.contains_key(name) {
+            if !input.images.contains_key(name) {
                 options.policy = self.pull.unwrap_or(match container.pull_policy {
                     PullPolicy::Always => Policy::Always,
                     PullPolicy::IfNotPresent => Policy::Missing,
@@ -340,17 +344,19 @@ impl Run {
                 let image = image::pull(&store, name, &options)?;
                 // Held until the Pod has been cleaned up after.
                 let _hold = store.hold(record.id.as_str(), &image)?;
-                made.input.images.insert(name.clone(), image.id.to_string());
+                let found = images::FoundImage::new(&image)
+                    .map_err(|why| Failure::own(format!("image {name}: {why}")))?;
+                input.images.insert(name.clone(), found);
             }
         }
         record.timings.push(timing("images", began.elapsed()));
         for (container, shown) in plan.all_containers().zip(&mut record.containers) {
-            let id = made.input.images.get(&container.image);
-            let id = id.map(String::as_str).unwrap_or_default();
-            let (_, config) = prepare::image(&store, &container.image, id)?;
+            let Some(image) = input.images.get(&container.image) else {
+                continue;
+            };
             // What does not fit is told now, and not by a VM that was started for nothing.
             let spec = container.spec(&skete_pod::ContainerInput {
-                image: &config,
+                image: &image.config,
                 image_name: &container.image,
                 sandbox_id: record.id.as_str(),
                 container_id: record.id.as_str(),
@@ -360,12 +366,12 @@ impl Run {
                     host: &[],
                 },
             })?;
-            shown.image_id = id.to_owned();
+            shown.image_id.clone_from(&image.id);
             let arguments = spec.process().as_ref().and_then(|p| p.args().clone());
             shown.command = typed(&arguments.unwrap_or_default());
         }
         record.save(paths)?;
-        let input = serde_json::to_vec(&made.input)?;
+        let input = serde_json::to_vec(input)?;
         crate::files::write_atomically(&paths.pod_input(&record.id), &input, 0o600)?;
         Ok(())
     }
