@@ -83,7 +83,9 @@ fn read(text: &str) -> Result<Reference, ParseError> {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
         _ => ("docker.io", name),
     };
-    if !is_registry(registry) || !repository.split('/').all(is_component) {
+    // Names with an underscore are no host names, and there are such hosts.
+    let is_host = is_registry(registry) || is_component(registry);
+    if !is_host || !repository.split('/').all(is_component) {
         return Err(ParseError::ReferenceInvalidFormat);
     }
     if !tag.is_none_or(is_tag) {

@@ -1,4 +1,5 @@
 use skete_cri_api::runtime::LinuxContainerResources;
+use skete_cri_api::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB};
 
 use super::*;
 
@@ -42,33 +43,6 @@ fn the_hosts_limit_holds_guest_and_overhead() {
         size.limits(100).memory_bytes,
         (16 + GUEST_RESERVE_MIB + 100) << 20
     );
-}
-
-#[test]
-fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
-    let size = Size::of_pod(&pod(0, 4096)).unwrap();
-    let error = size.check_fits(100, 2048).unwrap_err().to_string();
-    assert!(
-        error.contains("4244 MiB") && error.contains("2048 MiB"),
-        "{error}"
-    );
-    assert_eq!(
-        Size::of_pod(&pod(6_500_000, 64)),
-        Err(SizeError::TooManyVcpus(65))
-    );
-}
-
-#[test]
-fn annotations_go_before_limits() {
-    let mut config = pod(400_000, 4096);
-    config
-        .annotations
-        .insert(annotations::VCPUS.into(), "2".into());
-    config
-        .annotations
-        .insert(annotations::MEMORY.into(), "1Gi".into());
-    let size = Size::of_pod(&config).unwrap();
-    assert_eq!((size.vcpus, size.memory_mib), (2, 1024 + GUEST_RESERVE_MIB));
 }
 
 #[test]
