@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use skete_hypervisor::{Qemu, accelerator, check_fits};
 use skete_image::{Policy, PullOptions};
-use skete_pod::{Manifest, PodPlan, PullPolicy, Role};
+use skete_pod::{Manifest, PodPlan, PullPolicy, Role, annotations};
 
 use super::control::Control;
 use super::image;
@@ -169,7 +170,7 @@ impl Run {
         if self.detach {
             return runtime.block_on(self.watch_start(paths, &record));
         }
-        let result = runtime.block_on(self.follow(paths, &record, spawned));
+        let result = runtime.block_on(self.follow(paths, &record, began, spawned));
         // A thread that reads the terminal does not end by itself.
         runtime.shutdown_background();
         result
@@ -240,7 +241,8 @@ impl Run {
 
     /// Puts the Pod on record, under a name that nobody has.
     fn put_on_record(&self, paths: &Paths, mut manifest: Manifest) -> Result<Made, Failure> {
-        let from_image = matches!(source_of(&self.args), Some(Source::Image(_)));
+        let target = self.args.first().map(String::as_str).unwrap_or_default();
+        let from_image = target != "-" && !is_like_file(target);
         if let (Some(name), false) = (&self.name, from_image) {
             manifest.pod.metadata.name = Some(name.clone());
             manifest = Manifest::parse(manifest.to_json().to_string().as_bytes(), "--name")
@@ -250,6 +252,7 @@ impl Run {
         let uid = random_uuid()?;
         for tries in 1.. {
             let plan = prepare::plan(paths, &id, &uid, &manifest)?;
+            self.check_fits(paths, &plan)?;
             let record = self.record(&id, &uid, &manifest, &plan);
             let input = self.input(&manifest, &plan);
             match pods::create(paths, &record, &serde_json::to_vec(&input)?) {
@@ -271,6 +274,19 @@ impl Run {
             }
         }
         Err(Failure::own("no name is free"))
+    }
+
+    /// What no VM of this machine can be is refused before there is a record of it.
+    fn check_fits(&self, paths: &Paths, plan: &PodPlan) -> Result<(), Failure> {
+        let said = plan.sandbox.annotations.get(annotations::HYPERVISOR);
+        let wanted = self.hypervisor.as_ref().or(said).map(String::as_str);
+        // The trial of KVM is remembered there.
+        crate::files::make_private_dir(&paths.run_root)?;
+        let qemu = Qemu::default();
+        let cache = Some(paths.run_root.as_path());
+        let accelerator = accelerator::choose(wanted, qemu.program(), cache)?;
+        let memory_mib = plan.size.guest_memory_mib();
+        Ok(check_fits(plan.size.vcpus, memory_mib, accelerator)?)
     }
 
     fn record(&self, id: &PodId, uid: &str, manifest: &Manifest, plan: &PodPlan) -> PodRecord {
@@ -420,6 +436,7 @@ impl Run {
         &self,
         paths: &Paths,
         record: &PodRecord,
+        began: Instant,
         spawned: Duration,
     ) -> Result<u8, Failure> {
         let main = record.main_container();
@@ -439,7 +456,7 @@ impl Run {
         };
         let session = Session::connect(paths, &record.id, attachment).await?;
         match session.follow().await? {
-            Outcome::Ended(ended) => self.conclude(record, *ended, spawned),
+            Outcome::Ended(ended) => self.conclude(record, *ended, began, spawned),
             Outcome::ContainerEnded(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
             Outcome::Detached => {
                 crate::complain(&format!(
@@ -466,13 +483,17 @@ impl Run {
         &self,
         record: &PodRecord,
         ended: PodEnded,
+        began: Instant,
         spawned: Duration,
     ) -> Result<u8, Failure> {
         if self.timings {
             let mut timings = ended.timings;
             timings.push(timing("follower", spawned));
-            if let Some(first) = ended.first_output {
-                timings.push(timing("first output after the follower", first));
+            for (what, when) in [
+                ("from the command to a container", ended.first_running),
+                ("from the command to output", ended.first_output),
+            ] {
+                timings.extend(when.map(|when| timing(what, when - began)));
             }
             show_timings(&timings);
         }
@@ -504,20 +525,6 @@ impl Run {
         }
         Ok(code)
     }
-}
-
-/// As [`source`], of what has been looked at already.
-fn source_of(args: &[String]) -> Option<Source<'_>> {
-    let target = args.first()?;
-    let path = Path::new(target);
-    if target == "-" {
-        return Some(Source::Stdin);
-    }
-    Some(if is_like_file(target) {
-        Source::File(path)
-    } else {
-        Source::Image(target)
-    })
 }
 
 fn is_like_file(target: &str) -> bool {
