@@ -172,3 +172,18 @@ fn what_cannot_be_had_is_refused_in_one_line_and_nothing_is_left() {
     assert_eq!(machine.skete(&["ps", "-a", "-q"]).exits(0).out(), "");
     assert_eq!(machine.leftovers(), Vec::<String>::new());
 }
+
+#[test]
+#[ignore = "needs a staged installation: run by cargo xtask test"]
+fn a_pod_that_no_vm_can_be_is_refused_and_never_was_one() {
+    let machine = Machine::new();
+    for (flags, parts) in [
+        (["-m", "1000g"], ["memory", "lower its memory limit"]),
+        (["--cpus", "100"], ["100 vCPUs", "lower its CPU limit"]),
+        (["--hypervisor", "bhyve"], ["bhyve", "kvm or emulation"]),
+    ] {
+        let words = [&["run"], &flags[..], &[HELLO, "true"]].concat();
+        machine.skete(&words).refuses(125, &parts);
+    }
+    assert_eq!(machine.skete(&["ps", "-a", "-q"]).out(), "");
+}
