@@ -16,10 +16,6 @@ const SKIPPED: &[(&str, &str)] = &[
         "create_and_remove_for_ever",
         "the process that another test kills",
     ),
-    (
-        "twenty_pods_at_once",
-        "slow: `cargo xtask bench` runs twenty Pods",
-    ),
     ("attaching_takes_milliseconds", "a measurement"),
     ("a_network_takes_tens_of_milliseconds", "a measurement"),
 ];

@@ -21,6 +21,12 @@ pub enum EngineError {
     /// The Pod's size.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// The machine cannot hold the Pod.
+    #[error(transparent)]
+    Fit(#[from] skete_hypervisor::FitError),
+    /// What should run the guest's instructions.
+    #[error(transparent)]
+    Accelerator(#[from] skete_hypervisor::accelerator::ChoiceError),
     /// The Pod's cgroup.
     #[error("set up the Pod's cgroup")]
     Cgroup(#[from] CgroupError),
@@ -148,6 +154,8 @@ impl EngineError {
             Self::InvalidArgument(_)
             | Self::Layout(_)
             | Self::Size(_)
+            | Self::Fit(_)
+            | Self::Accelerator(_)
             | Self::Rootfs(_)
             | Self::Volume(_)
             | Self::Spec { .. } => Kind::InvalidArgument,
