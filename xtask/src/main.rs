@@ -4,6 +4,7 @@
 mod bench;
 mod cluster;
 mod command;
+mod e2e;
 mod image;
 mod initramfs;
 mod kernel;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   uninstall [PREFIX] remove what install put there
   test [FILTER]      install what the tests need and pass them all
   cluster …          a real one-node Kubernetes on this machine: `cargo xtask cluster help`
+  e2e [FOCUS]        Kubernetes' own tests on it, with Skete: `cargo xtask e2e help`
   bench              measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ("test", []) => tests::all(None),
         ("test", [filter]) => tests::all(Some(filter)),
         ("cluster", _) => cluster::command(&rest),
+        ("e2e", _) => e2e::command(&rest),
         ("bench", []) => bench::all(),
         ("lint", []) => tests::lint(),
         ("help" | "-h" | "--help", _) => {

@@ -20,8 +20,13 @@ use std::process::Command;
 
 use crate::command::{Failure, output, run};
 
-pub(crate) use images::Set;
+pub(crate) use programs::path as program;
+pub(crate) use up::up;
 
+use images::Set;
+
+/// The runtime that containerd has from the start.
+pub(crate) const RUNC: &str = "runc";
 /// Below it, what does not outlive the machine's next start.
 const RUNS: &str = "/run";
 /// Below it, the directories of clusters that were not told where to be.
@@ -180,7 +185,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
         ["status"] => status(&cluster),
         ["images"] => {
             cluster.must_be_up()?;
-            images::push(&cluster, Set::Tests)
+            push_test_images(&cluster)
         }
         ["kubectl", arguments @ ..] => {
             cluster.must_be_up()?;
@@ -199,6 +204,16 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
             arguments.join(" ")
         ))),
     }
+}
+
+/// Builds Kubernetes' own tests.
+pub(crate) fn build_tests() -> Result<(), Failure> {
+    programs::build(&programs::TESTS.iter().collect::<Vec<_>>())
+}
+
+/// Gives the node's registry all images that Kubernetes' own tests run.
+pub(crate) fn push_test_images(cluster: &Cluster) -> Result<(), Failure> {
+    images::push(cluster, Set::Tests)
 }
 
 /// Takes the options that say which cluster is meant off the front.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,11 +39,7 @@ pub(crate) fn up(cluster: &Cluster) -> Result<(), Failure> {
     starter.start_all()?;
     cluster.apply(config::DNS)?;
     images::push(cluster, Set::Small)?;
-    starter.wait("the node is not Ready", || {
-        let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-        let ready = cluster.ask(&["get", "node", &cluster.node(), "-o", path])?;
-        Ok(ready.as_deref() == Some("True"))
-    })?;
+    starter.wait_for_node()?;
     let kubeconfig = cluster.kubeconfig();
     println!("KUBECONFIG={}", kubeconfig.display());
     eprintln!(
@@ -73,7 +69,9 @@ pub(crate) fn restart(cluster: &Cluster, names: &[&str]) -> Result<(), Failure> 
             process.end(GRACE)?;
         }
     }
-    Starter::new(cluster, &parts)?.start_all()
+    let starter = Starter::new(cluster, &parts)?;
+    starter.start_all()?;
+    starter.wait_for_node()
 }
 
 fn make_dirs(cluster: &Cluster) -> Result<(), Failure> {
@@ -168,7 +166,7 @@ impl<'a> Starter<'a> {
                 let mut nft = self.cluster.enter("nft");
                 let _ = output(
                     nft.args(["delete", "table", family, "kube-proxy"])
-                        .stderr(std::process::Stdio::null()),
+                        .stderr(Stdio::null()),
                 );
             }
         }
@@ -208,6 +206,26 @@ impl<'a> Starter<'a> {
             command.env(name, value);
         }
         Ok(())
+    }
+
+    /// Waits until the node is Ready.
+    fn wait_for_node(&self) -> Result<(), Failure> {
+        let node = self.cluster.node();
+        let socket = self.cluster.run_dir().join("containerd.sock");
+        let healthy = format!("/api/v1/nodes/{node}/proxy/healthz");
+        let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        self.wait("the node is not Ready", || {
+            let mut ctr = Command::new(programs::path("ctr")?);
+            let ctr = ctr.arg("--address").arg(&socket).arg("version");
+            // Ready may be what the kubelet said before it or containerd was killed.
+            Ok(output(ctr.stderr(Stdio::null())).is_some()
+                && self.cluster.ask(&["get", "--raw", &healthy])?.is_some()
+                && self
+                    .cluster
+                    .ask(&["get", "node", &node, "-o", path])?
+                    .as_deref()
+                    == Some("True"))
+        })
     }
 
     /// Waits until `ready`, or until a part has ended.
