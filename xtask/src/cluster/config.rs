@@ -40,7 +40,12 @@ pub(crate) const DNS: &str = include_str!("../../../tests/cluster/node/dns.yaml"
 /// Writes them all. containerd's is left alone once it is there: `skete node install` extends it.
 pub(crate) fn write(cluster: &Cluster) -> Result<(), Failure> {
     let dir = cluster.dir();
-    for sub in ["etc/containerd/conf.d", "etc/kubernetes/manifests", "log"] {
+    for sub in [
+        "etc/containerd/conf.d",
+        "etc/kubernetes/manifests",
+        "log",
+        "opt/bin",
+    ] {
         let path = dir.join(sub);
         fs::create_dir_all(&path).map_err(|error| Failure::io(path.display(), &error))?;
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::process::Process;
 use super::up::{GRACE, MARK};
-use super::{Cluster, node};
+use super::{Cluster, must_be_root, node};
 use crate::command::Failure;
 
 /// Where the kubelet links the logs of containers to, whatever its own directories are.
@@ -19,6 +19,7 @@ const CNI_RESULTS: &str = "/var/lib/cni/results";
 
 /// Ends and removes everything.
 pub(crate) fn down(cluster: &Cluster) -> Result<(), Failure> {
+    must_be_root()?;
     let _lock = cluster.lock()?;
     let (dir, run_dir) = (cluster.dir(), cluster.run_dir());
     let marked = dir.join(MARK).exists();

@@ -155,6 +155,7 @@ impl Cluster {
 
     /// Fails with advice if it is not up.
     pub(crate) fn must_be_up(&self) -> Result<(), Failure> {
+        must_be_root()?;
         if self.namespace().exists() && self.kubeconfig().exists() {
             return Ok(());
         }
@@ -204,6 +205,16 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
             arguments.join(" ")
         ))),
     }
+}
+
+/// Namespaces, mounts and cgroups are root's.
+fn must_be_root() -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "a test cluster needs root: run the same command as root",
+    ))
 }
 
 /// Builds Kubernetes' own tests.

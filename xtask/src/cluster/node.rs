@@ -29,7 +29,12 @@ const SETTINGS: &[&str] = &[
 pub(crate) fn make_namespace(cluster: &Cluster) -> Result<(), Failure> {
     let node = cluster.node();
     if cluster.namespace().exists() {
-        return Ok(());
+        // The route is made last: without it, an earlier `up` was interrupted.
+        let routes = output(Command::new("ip").args(["-n", &node, "route"]));
+        if routes.is_some_and(|routes| routes.contains("default")) {
+            return Ok(());
+        }
+        remove_namespace(cluster)?;
     }
     run(Command::new("ip").args(["netns", "add", &node]))?;
     let cidr = format!("{ADDRESS}/24");

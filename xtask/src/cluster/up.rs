@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::parts::{self, Need, Part};
 use super::process::{POLL, Process, last_lines, start};
-use super::{Cluster, Set, config, images, node, pki, programs};
+use super::{Cluster, Set, config, images, must_be_root, node, pki, programs};
 use crate::command::{Failure, output};
 use crate::packages;
 
@@ -25,6 +25,7 @@ const JOIN: &str = "while [ \"$1\" != -- ]; do echo 0 > \"$1/cgroup.procs\" || e
 
 /// Builds what is missing, starts what does not run, and waits until the node is Ready.
 pub(crate) fn up(cluster: &Cluster) -> Result<(), Failure> {
+    must_be_root()?;
     packages::ensure(&[packages::RUN, packages::CLUSTER])?;
     let programs: Vec<_> = programs::NODE.iter().collect();
     programs::build(&programs)?;
@@ -108,13 +109,14 @@ struct Starter<'a> {
     cluster: &'a Cluster,
     parts: &'a [Part],
     cgroups: Vec<PathBuf>,
-    /// The PATH of all parts; Debian's own programs are last.
+    /// The PATH of all parts: first what a test adds to the node, last Debian's own programs.
     path: std::ffi::OsString,
 }
 
 impl<'a> Starter<'a> {
     fn new(cluster: &'a Cluster, parts: &'a [Part]) -> Result<Self, Failure> {
-        let mut path = programs::dirs()?;
+        let mut path = vec![cluster.dir().join("opt/bin")];
+        path.extend(programs::dirs()?);
         path.extend(
             [
                 "/usr/local/sbin",
