@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::process::{Process, Status, Stdio};
+use crate::volumes::TerminationLog;
 
 /// A specification is data of the Pod's author.
 const MAX_SPEC_BYTES: u64 = 4 << 20;
@@ -34,17 +35,24 @@ pub struct Container {
     pub init: Arc<Process>,
     /// The virtio serial of its disk.
     pub disk: String,
+    /// Where its last words go.
+    pub termination_log: Option<TerminationLog>,
     execs: Mutex<BTreeMap<String, Arc<Process>>>,
 }
 
 impl Container {
     /// A container whose process waits to be started.
     #[must_use]
-    pub fn new(request: &ContainerRequest, disk: String) -> Self {
+    pub fn new(
+        request: &ContainerRequest,
+        disk: String,
+        termination_log: Option<TerminationLog>,
+    ) -> Self {
         Self {
             bundle: request.bundle.clone(),
             init: Arc::new(Process::new(&request.id, "", request.stdio.clone())),
             disk,
+            termination_log,
             execs: Mutex::default(),
         }
     }

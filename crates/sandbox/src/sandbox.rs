@@ -177,6 +177,7 @@ impl Sandbox {
         self.timings.record("configure", stopwatch);
         // Nobody else sets it: `start` is called once.
         let _ = self.machine.set(Arc::clone(&machine));
+        tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).watch_machine(machine));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The containers of a sandbox and their processes: what containerd's Task API asks for.
 
-use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use skete_agent_api::agent;
 
@@ -12,6 +12,10 @@ use crate::process::{Exit, Process, Status, Stdio};
 use crate::sandbox::{Event, Sandbox, agent_failed};
 use crate::timings::Stopwatch;
 use crate::vm::Machine;
+use crate::volumes::Volumes;
+
+/// What the kubelet reads of a termination log, in bytes.
+const MAX_TERMINATION_LOG: u64 = 4096;
 
 impl Sandbox {
     /// Plugs in a container's layers, gives the guest its volumes, and prepares the container.
@@ -28,27 +32,16 @@ impl Sandbox {
         }
         let stopwatch = Stopwatch::start();
         let mut spec = read_spec(&asked.bundle)?;
-        let annotations = self.config.annotations.clone().into_iter().collect();
-        let volumes = self
-            .volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .place(&mut spec, &annotations)?;
-        for volume in volumes {
-            machine
-                .agent()
-                .rpc()
-                .put_volume(request(), &volume)
-                .await
-                .map_err(agent_failed)?;
-        }
+        let placed = self.lock_volumes().place(&mut spec, &self.config)?;
+        put_volumes(machine, placed.requests).await?;
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
         let disk = machine.attach_layers(&asked.rootfs).await?;
         self.timings.record("layers", stopwatch);
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();
-        let container = Arc::new(Container::new(&asked, serial.clone()));
+        let container = Container::new(&asked, serial.clone(), placed.termination_log);
+        let container = Arc::new(container);
         let created = async {
             let create = agent::CreateContainerRequest {
                 id: asked.id.clone(),
@@ -134,6 +127,10 @@ impl Sandbox {
             return;
         };
         process.drain().await;
+        if process.exec_id.is_empty() {
+            self.keep_termination_log(&machine, &process.container_id)
+                .await;
+        }
         let exit = Exit {
             code: answer.exit_code & 0xff,
             at: SystemTime::now(),
@@ -142,6 +139,50 @@ impl Sandbox {
         if process.set_exited(exit) {
             self.publish_exit(&process, exit);
         }
+    }
+
+    /// Gives the kubelet a container's last words, in the file where it looks for them.
+    async fn keep_termination_log(&self, machine: &Machine, container_id: &str) {
+        let Ok(container) = self.container(container_id) else {
+            return;
+        };
+        let Some(log) = &container.termination_log else {
+            return;
+        };
+        let wanted = agent::ReadVolumeFileRequest {
+            volume: log.volume.clone(),
+            path: log.file.clone(),
+            max_bytes: MAX_TERMINATION_LOG,
+            ..Default::default()
+        };
+        let rpc = machine.agent().rpc();
+        let read = rpc.read_volume_file(request(), &wanted).await;
+        let kept = read
+            .map_err(std::io::Error::other)
+            .and_then(|read| log.keep(&read.content));
+        if let Err(error) = kept {
+            tracing::warn!(%error, container_id, "keep the termination message");
+        }
+    }
+
+    /// Follows the files that the kubelet keeps current, until the sandbox ends. A look at a link
+    /// once a second costs less than an inotify instance, of which a user has 128.
+    pub(crate) async fn follow_volumes(self: Arc<Self>, machine: Arc<Machine>) {
+        const EVERY: Duration = Duration::from_secs(1);
+        loop {
+            tokio::select! {
+                _ = self.wait() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let changes = self.lock_volumes().changes();
+            if let Err(error) = put_volumes(&machine, changes).await {
+                tracing::warn!(error = error.chain(), "bring volumes up to date");
+            }
+        }
+    }
+
+    fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publish_exit(&self, process: &Process, exit: Exit) {
@@ -380,6 +421,19 @@ impl Sandbox {
             .await
             .map_err(agent_failed)
     }
+}
+
+async fn put_volumes(
+    machine: &Machine,
+    volumes: Vec<agent::PutVolumeRequest>,
+) -> Result<(), EngineError> {
+    for volume in volumes {
+        let rpc = machine.agent().rpc();
+        rpc.put_volume(request(), &volume)
+            .await
+            .map_err(agent_failed)?;
+    }
+    Ok(())
 }
 
 fn process_ref(process: &Process) -> agent::ProcessRef {
