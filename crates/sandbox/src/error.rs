@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::agent::AgentError;
 use crate::cgroup::CgroupError;
 use crate::layout::LayoutError;
+use crate::policy::PolicyError;
 use crate::programs::ProgramsError;
 use crate::rootfs::RootfsError;
 use crate::scratch::ScratchError;
@@ -21,6 +22,9 @@ pub enum EngineError {
     /// The Pod's size.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// The node's policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The Pod's cgroup.
     #[error("set up the Pod's cgroup")]
     Cgroup(#[from] CgroupError),
@@ -145,6 +149,7 @@ impl EngineError {
             Self::InvalidArgument(_)
             | Self::Layout(_)
             | Self::Size(_)
+            | Self::Policy(PolicyError::NotAllowed(_))
             | Self::Rootfs(_)
             | Self::Volume(_)
             | Self::Spec { .. } => Kind::InvalidArgument,

@@ -18,6 +18,7 @@ use crate::agent::request;
 use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
+use crate::description::Description;
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::network;
@@ -105,6 +106,7 @@ impl Sandbox {
             path: layout.run().to_owned(),
             source,
         })?;
+        Description::new(&config, &size, accelerator).write(&layout)?;
         let parent = config.linux.cgroup_parent.as_str();
         let parent = if parent.is_empty() { "skete" } else { parent };
         let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
