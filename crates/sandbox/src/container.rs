@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::process::{Process, Status, Stdio};
+use crate::resize::Allowance;
 use crate::volumes::TerminationLog;
 
 /// A specification is data of the Pod's author.
@@ -38,6 +39,7 @@ pub struct Container {
     /// Where its last words go.
     pub termination_log: Option<TerminationLog>,
     execs: Mutex<BTreeMap<String, Arc<Process>>>,
+    allowance: Mutex<Allowance>,
 }
 
 impl Container {
@@ -54,7 +56,24 @@ impl Container {
             disk,
             termination_log,
             execs: Mutex::default(),
+            allowance: Mutex::default(),
         }
+    }
+
+    /// What it may use.
+    pub fn allowance(&self) -> Allowance {
+        *self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is told of what it may use.
+    pub fn set_allowance(&self, allowance: Allowance) {
+        *self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = allowance;
     }
 
     /// The process of that exec id; an empty id names the first process.

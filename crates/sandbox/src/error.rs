@@ -43,6 +43,9 @@ pub enum EngineError {
         #[source]
         source: Box<skete_network::AttachError>,
     },
+    /// The Pod's loopback.
+    #[error("port-forward")]
+    PortForward(#[source] Box<skete_network::ForwardError>),
     /// The virtual machine.
     #[error("virtual machine")]
     Vm(#[from] skete_hypervisor::Error),

@@ -27,8 +27,10 @@ pub struct Size {
     pub memory_mib: u64,
     /// The scratch disk in bytes.
     pub scratch_bytes: u64,
-    /// Microseconds of CPU time per period of the Pod's limit; 0: no limit.
+    /// Microseconds of CPU time per period: the Pod's limit, 0 for none, and what its RuntimeClass
+    /// grants beside it.
     cpu_quota_us: u64,
+    overhead_quota_us: u64,
     cpu_period_us: u64,
 }
 
@@ -45,6 +47,30 @@ pub enum SizeError {
         needed_mib: u64,
         /// `MemTotal`.
         machine_mib: u64,
+    },
+    /// More memory than the cgroups above allow.
+    #[error(
+        "the Pod needs {needed_mib} MiB with its VM, and its cgroup allows {room_mib} MiB: let its \
+         RuntimeClass have an overhead.podFixed.memory of {overhead_mib}Mi or more"
+    )]
+    NoRoom {
+        /// Guest and overhead.
+        needed_mib: u64,
+        /// What is allowed.
+        room_mib: u64,
+        /// What is needed beside the containers' limits.
+        overhead_mib: u64,
+    },
+    /// More CPUs than the running VM has.
+    #[error(
+        "the containers' limits would come to {wanted} CPUs, and the Pod's VM has {vcpus}: a Pod \
+         that is started anew gets them"
+    )]
+    VcpusFixed {
+        /// What it has.
+        vcpus: u32,
+        /// What they come to.
+        wanted: u64,
     },
     /// More CPUs than a VM can have.
     #[error("the Pod's CPU limit needs {0} vCPUs; a VM has at most {MAX_VCPUS}")]
@@ -73,6 +99,11 @@ impl Size {
         let cpu_period_us = match positive(resources.cpu_period) {
             0 => 100_000,
             period => period,
+        };
+        let overhead = &config.linux.overhead;
+        let overhead_quota_us = match positive(overhead.cpu_period) {
+            0 => 0,
+            period => positive(overhead.cpu_quota) * cpu_period_us / period,
         };
         let annotation = |annotation, parse: fn(&str) -> Option<u64>, wanted| {
             let Some(value) = config.annotations.get(annotation) else {
@@ -112,8 +143,15 @@ impl Size {
             memory_mib,
             scratch_bytes,
             cpu_quota_us,
+            overhead_quota_us,
             cpu_period_us,
         })
+    }
+
+    /// The same with another memory of the guest.
+    #[must_use]
+    pub fn with_memory(self, memory_mib: u64) -> Self {
+        Self { memory_mib, ..self }
     }
 
     /// What the Pod may use of the host, `overhead_mib` being what the monitor and its helpers
@@ -122,18 +160,44 @@ impl Size {
     pub fn limits(&self, overhead_mib: u64) -> Limits {
         Limits {
             memory_bytes: (self.memory_mib + overhead_mib) << 20,
-            cpu_quota_us: self.cpu_quota_us,
+            cpu_quota_us: match self.cpu_quota_us {
+                0 => 0,
+                quota => quota + self.overhead_quota_us,
+            },
             cpu_period_us: self.cpu_period_us,
             pids: 512 + 4 * u64::from(self.vcpus),
         }
     }
 
-    /// Whether a machine of `machine_mib` can hold it.
+    /// The same when the containers may use `cpu` thousandths of a CPU; without a number, all that
+    /// there is.
+    #[must_use]
+    pub fn limits_with(&self, overhead_mib: u64, cpu: Option<u64>) -> Limits {
+        let quota = |cpu| self.overhead_quota_us + self.cpu_period_us * cpu / 1000;
+        Limits {
+            cpu_quota_us: cpu.map_or(0, quota),
+            ..self.limits(overhead_mib)
+        }
+    }
+
+    /// Whether a machine of `machine_mib` can hold it, and cgroups that allow `room_mib`.
     ///
     /// # Errors
     /// If not.
-    pub fn check_fits(&self, overhead_mib: u64, machine_mib: u64) -> Result<(), SizeError> {
+    pub fn check_fits(
+        &self,
+        overhead_mib: u64,
+        machine_mib: u64,
+        room_mib: Option<u64>,
+    ) -> Result<(), SizeError> {
         let needed_mib = self.memory_mib + overhead_mib;
+        if let Some(room_mib) = room_mib.filter(|room_mib| needed_mib > *room_mib) {
+            return Err(SizeError::NoRoom {
+                needed_mib,
+                room_mib,
+                overhead_mib: overhead_mib + GUEST_RESERVE_MIB,
+            });
+        }
         if needed_mib > machine_mib {
             return Err(SizeError::TooMuchMemory {
                 needed_mib,

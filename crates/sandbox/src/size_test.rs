@@ -47,7 +47,7 @@ fn the_hosts_limit_holds_guest_and_overhead() {
 #[test]
 fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
     let size = Size::of_pod(&pod(0, 4096)).unwrap();
-    let error = size.check_fits(100, 2048).unwrap_err().to_string();
+    let error = size.check_fits(100, 2048, None).unwrap_err().to_string();
     assert!(
         error.contains("4244 MiB") && error.contains("2048 MiB"),
         "{error}"
@@ -56,6 +56,28 @@ fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
         Size::of_pod(&pod(6_500_000, 64)),
         Err(SizeError::TooManyVcpus(65))
     );
+}
+
+#[test]
+fn a_pod_that_its_cgroup_does_not_hold_is_told_the_overhead_it_needs() {
+    let size = Size::of_pod(&pod(0, 100)).unwrap();
+    let needed = 100 + GUEST_RESERVE_MIB + 96;
+    assert!(size.check_fits(96, 4096, Some(needed)).is_ok());
+    let error = size.check_fits(96, 4096, Some(needed - 1)).unwrap_err();
+    assert!(error.to_string().contains("144Mi"), "{error}");
+}
+
+#[test]
+fn the_monitor_may_use_the_overheads_share_of_a_cpu() {
+    let mut config = pod(20_000, 64);
+    let linux = config.linux.mut_or_insert_default();
+    *linux.overhead.mut_or_insert_default() = LinuxContainerResources {
+        cpu_quota: 25_000,
+        cpu_period: 50_000,
+        ..Default::default()
+    };
+    let size = Size::of_pod(&config).unwrap();
+    assert_eq!((size.vcpus, size.limits(0).cpu_quota_us), (1, 70_000));
 }
 
 #[test]

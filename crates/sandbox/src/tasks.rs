@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use skete_agent_api::agent;
 
 use crate::agent::{request, unlimited};
+use crate::blocks::Wanted;
 use crate::container::{Container, ContainerRequest, read_spec};
 use crate::error::{EngineError, Kind};
 use crate::process::{Exit, Process, Status, Stdio};
+use crate::resize::Allowance;
 use crate::sandbox::{Event, Sandbox, agent_failed};
 use crate::timings::Stopwatch;
 use crate::vm::Machine;
@@ -34,6 +36,7 @@ impl Sandbox {
         let mut spec = read_spec(&asked.bundle)?;
         let placed = self.lock_volumes().place(&mut spec, &self.config)?;
         put_volumes(machine, placed.requests).await?;
+        let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
         let disk = machine.attach_layers(&asked.rootfs).await?;
@@ -41,14 +44,18 @@ impl Sandbox {
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();
         let container = Container::new(&asked, serial.clone(), placed.termination_log);
+        container.set_allowance(Allowance::of(&spec["linux"]["resources"]));
         let container = Arc::new(container);
         let created = async {
+            let mut blocks = self.blocks.lock().await;
+            let block_devices = blocks.attach(machine, &asked.id, &wanted).await?;
             let create = agent::CreateContainerRequest {
                 id: asked.id.clone(),
                 spec: spec.to_string().into_bytes(),
                 rootfs: Some(disk).into(),
                 terminal: asked.stdio.terminal,
                 writable_limit: asked.rootfs.writable_bytes,
+                block_devices,
                 ..Default::default()
             };
             let rpc = machine.agent().rpc();
@@ -64,6 +71,7 @@ impl Sandbox {
             Ok(())
         };
         if let Err(error) = created.await {
+            self.blocks.lock().await.release(machine, &asked.id).await;
             if let Err(error) = machine.detach(&serial).await {
                 tracing::warn!(error = error.chain(), serial, "unplug");
             }
@@ -321,6 +329,10 @@ impl Sandbox {
             {
                 tracing::warn!(error = error.chain(), disk = container.disk, "unplug");
             }
+            if exec_id.is_empty() && self.exit.borrow().is_none() {
+                let mut blocks = self.blocks.lock().await;
+                blocks.release(machine, container_id).await;
+            }
         }
         if exec_id.is_empty() {
             self.lock_containers().remove(container_id);
@@ -366,24 +378,6 @@ impl Sandbox {
             .list_processes(request(), &container_ref(container_id))
             .await;
         listed.map(|listed| listed.pids).map_err(agent_failed)
-    }
-
-    /// Changes a container's limits; `resources` is OCI's object `linux.resources`.
-    ///
-    /// # Errors
-    /// If there is no such container or the guest refuses.
-    pub async fn update(&self, container_id: &str, resources: &[u8]) -> Result<(), EngineError> {
-        self.container(container_id)?;
-        let update = agent::UpdateContainerRequest {
-            id: container_id.to_owned(),
-            resources: resources.to_vec(),
-            ..Default::default()
-        };
-        let rpc = self.machine()?.agent().rpc();
-        rpc.update_container(request(), &update)
-            .await
-            .map(drop)
-            .map_err(agent_failed)
     }
 
     /// Freezes or thaws a container.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::sandbox_api::{
     CreateSandboxRequest, CreateSandboxResponse, PingRequest, PingResponse, PlatformRequest,
     PlatformResponse, SandboxMetricsRequest, SandboxMetricsResponse, SandboxStatusRequest,
@@ -30,6 +31,11 @@ use crate::service::{Answer, Service, answer};
 /// States of a sandbox, as CRI names them.
 const READY: &str = "SANDBOX_READY";
 const NOT_READY: &str = "SANDBOX_NOTREADY";
+
+/// containerd's plugins read the specification of a sandbox's pause container. There is none, and
+/// the specification says nothing.
+const SPEC: &str = r#"{"ociVersion":"1.2.0","linux":{}}"#;
+const SPEC_TYPE_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
 /// The Sandbox API on the shim's state.
 pub struct SandboxService(pub Arc<Service>);
@@ -85,6 +91,12 @@ impl SandboxApi for SandboxService {
         Ok(StartSandboxResponse {
             pid: sandbox.pid(),
             created_at: timestamp(sandbox.created_at()),
+            spec: Some(Any {
+                type_url: SPEC_TYPE_URL.to_owned(),
+                value: SPEC.as_bytes().to_vec(),
+                ..Default::default()
+            })
+            .into(),
             ..Default::default()
         })
     }
@@ -112,7 +124,9 @@ impl SandboxApi for SandboxService {
         _: &TtrpcContext,
         asked: StopSandboxRequest,
     ) -> Answer<StopSandboxResponse> {
-        self.0.sandbox(&asked.sandbox_id)?.stop().await;
+        let sandbox = self.0.sandbox(&asked.sandbox_id)?;
+        sandbox.stop().await;
+        self.0.retire(sandbox);
         Ok(StopSandboxResponse::new())
     }
 
