@@ -18,6 +18,7 @@ use crate::blocks::Blocks;
 use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
+use crate::description::Description;
 use crate::error::EngineError;
 use crate::forward;
 use crate::layout::Layout;
@@ -117,6 +118,7 @@ impl Sandbox {
             path: layout.run().to_owned(),
             source,
         })?;
+        Description::new(&config, &size, accelerator).write(&layout)?;
         cleanup::remember_cgroup(&layout, &cgroup)?;
         cgroup.create(&size.limits(overhead_mib))?;
         cgroup.join()?;

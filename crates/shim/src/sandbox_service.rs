@@ -15,10 +15,12 @@ use containerd_shim_protos::sandbox_api::{
 use containerd_shim_protos::sandbox_async::Sandbox as SandboxApi;
 use containerd_shim_protos::ttrpc::r#async::TtrpcContext;
 use containerd_shim_protos::types::platform::Platform;
-use skete_cri_api::POD_SANDBOX_CONFIG_TYPE_URL;
 use skete_cri_api::runtime::PodSandboxConfig;
+use skete_cri_api::{OWN_NAMESPACE, POD_SANDBOX_CONFIG_TYPE_URL};
 use skete_sandbox::error::EngineError;
 use skete_sandbox::layout::{Layout, Roots};
+use skete_sandbox::policy::Policy;
+use skete_sandbox::programs::Programs;
 use skete_sandbox::sandbox::Sandbox;
 use tokio::sync::mpsc;
 
@@ -60,6 +62,10 @@ impl SandboxApi for SandboxService {
             }));
         }
         let config = answer(pod_config(&asked))?;
+        // What `skete run` asks for is asked by root; what the kubelet hands on is a tenant's.
+        if service.namespace != OWN_NAMESPACE {
+            answer(check_policy(&config))?;
+        }
         let netns = (!asked.netns_path.is_empty()).then(|| asked.netns_path.into());
         let layout = Layout::new(&Roots::from_env(), &service.namespace, &service.id);
         let layout = answer(layout.map_err(EngineError::from))?;
@@ -192,6 +198,12 @@ impl SandboxApi for SandboxService {
         metrics::fill(&mut response, &self.0.id, &usage)?;
         Ok(response)
     }
+}
+
+/// Whether the node's administrator lets the Pod have its annotations.
+fn check_policy(config: &PodSandboxConfig) -> Result<(), EngineError> {
+    let policy = Policy::load(&Programs::of_this_executable()?.policy())?;
+    Ok(policy.check(&config.annotations)?)
 }
 
 /// The Pod as the kubelet described it. A caller without a kubelet may leave it out.
