@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
 use skete_cri_api::annotations;
-use skete_cri_api::runtime::PodSandboxConfig;
+use skete_cri_api::runtime::{NamespaceMode, PodSandboxConfig};
 use skete_hypervisor::{Accelerator, Qemu, accelerator, check_fits, machine_memory_mib};
 use tokio::sync::{mpsc, watch};
 
@@ -100,6 +100,7 @@ impl Sandbox {
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
+        refuse_host_namespaces(&config)?;
         let size = Size::of_pod(&config)?;
         let wanted = config.annotations.get(annotations::HYPERVISOR);
         let accelerator = accelerator::choose(
@@ -229,8 +230,7 @@ impl Sandbox {
             routes,
             sysctls: self.config.linux.sysctls.clone(),
             scratch_serial: SCRATCH_SERIAL.to_owned(),
-            share_process_namespace: namespaces.is_some()
-                && pid_mode == skete_cri_api::runtime::NamespaceMode::POD,
+            share_process_namespace: namespaces.is_some() && pid_mode == NamespaceMode::POD,
             ..Default::default()
         })
     }
@@ -442,6 +442,25 @@ impl Sandbox {
             id: self.layout.id().to_owned(),
             state,
         }
+    }
+}
+
+/// A guest has a kernel of its own: no process in it can be in a namespace of the host's.
+fn refuse_host_namespaces(config: &PodSandboxConfig) -> Result<(), EngineError> {
+    let options = &config.linux.security_context.namespace_options;
+    let asked = [
+        ("hostNetwork", options.network),
+        ("hostPID", options.pid),
+        ("hostIPC", options.ipc),
+    ];
+    let is_host =
+        |mode: protobuf::EnumOrUnknown<NamespaceMode>| mode.enum_value() == Ok(NamespaceMode::NODE);
+    match asked.iter().find(|(_, mode)| is_host(*mode)) {
+        None => Ok(()),
+        Some((field, _)) => Err(EngineError::InvalidArgument(format!(
+            "spec.{field} asks for a namespace of the host, and a Pod in a VM has none: leave it \
+             out, or leave out the Pod's runtimeClassName"
+        ))),
     }
 }
 
