@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cluster;
 mod command;
+mod e2e;
 mod image;
 mod initramfs;
 mod kernel;
@@ -24,6 +26,8 @@ usage: cargo xtask COMMAND
   install [PREFIX]   build, and install into PREFIX (/usr/local)
   uninstall [PREFIX] remove what install put there
   test [FILTER]      install what the tests need and pass them all
+  cluster …          a real one-node Kubernetes on this machine: `cargo xtask cluster help`
+  e2e [FOCUS]        Kubernetes' own tests on it, with Skete: `cargo xtask e2e help`
   bench              measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         ("uninstall", [prefix]) => stage::uninstall(Path::new(prefix)),
         ("test", []) => tests::all(None),
         ("test", [filter]) => tests::all(Some(filter)),
+        ("cluster", _) => cluster::command(&rest),
+        ("e2e", _) => e2e::command(&rest),
         ("bench", []) => bench::all(),
         ("lint", []) => tests::lint(),
         ("help" | "-h" | "--help", _) => {
@@ -59,7 +65,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => {
-            if command != "run" {
+            if !matches!(command, "run" | "cluster") {
                 eprintln!(
                     "xtask: {command} took {:.0} s",
                     started.elapsed().as_secs_f32()

@@ -145,7 +145,7 @@ fn cargo_build() -> Command {
 }
 
 /// Says what is being made, and how long it took when that was long.
-fn step<T>(what: &str, make: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn step<T>(what: &str, make: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let started = Instant::now();
     eprintln!("xtask: {what}");
     let made = make()?;

@@ -1,4 +1,5 @@
-//! The messages of Kubernetes' Container Runtime Interface that reach a sandboxer.
+//! The messages of Kubernetes' Container Runtime Interface that reach a sandboxer, and the size
+//! of the guest that they ask for.
 //!
 //! containerd's CRI plugin hands a sandboxer the kubelet's [`runtime::PodSandboxConfig`] in
 //! `CreateSandboxRequest.options`, a `google.protobuf.Any` of type [`POD_SANDBOX_CONFIG_TYPE_URL`].
@@ -7,6 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub mod annotations;
+mod quantity;
+mod size;
+
+pub use quantity::{Quantity, QuantityError};
+pub use size::{
+    DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB, Size, SizeError, cpu_period_us,
+};
 
 /// The messages of `proto/runtime.proto`.
 #[allow(

@@ -18,12 +18,13 @@ pub mod qemu;
 pub mod qmp;
 mod tsc;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 pub use accelerator::Accelerator;
-pub use config::{MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock, machine_memory_mib};
+pub use config::machine_memory_mib;
+pub use config::{FitError, MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock, check_fits};
 pub use disk::{Disk, Extent, concatenate};
 pub use error::Error;
 pub use qemu::Qemu;
@@ -46,6 +47,9 @@ pub trait Hypervisor: Send + Sync {
 pub trait Vm: Send + Sync {
     /// The process identifier of the monitor on the host.
     fn pid(&self) -> u32;
+
+    /// When the monitor's program began to run: what came before was this process's work.
+    fn began(&self) -> Instant;
 
     /// Attaches a disk to the running VM. The guest finds it by its serial shortly after this
     /// returns.

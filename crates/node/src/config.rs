@@ -203,6 +203,9 @@ impl DropIn<'_> {
                  # The shim makes the sandbox: a VM, without a pause container or its image.\n\
                  sandboxer = \"shim\"\n\
                  disable_pause_image_pull = true\n\
+                 # A privileged container has the VM's devices, and none of the host's.\n\
+                 privileged_without_host_devices = true\n\
+                 privileged_without_host_devices_all_devices_allowed = true\n\
                  # Layers are EROFS images, which become the VM's disks.\n\
                  snapshotter = \"{EROFS}\"\n"
             );

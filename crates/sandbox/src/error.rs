@@ -22,6 +22,12 @@ pub enum EngineError {
     /// The Pod's size.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// The machine cannot hold the Pod.
+    #[error(transparent)]
+    Fit(#[from] skete_hypervisor::FitError),
+    /// What should run the guest's instructions.
+    #[error(transparent)]
+    Accelerator(#[from] skete_hypervisor::accelerator::ChoiceError),
     /// The node's policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -152,6 +158,8 @@ impl EngineError {
             Self::InvalidArgument(_)
             | Self::Layout(_)
             | Self::Size(_)
+            | Self::Fit(_)
+            | Self::Accelerator(_)
             | Self::Policy(PolicyError::NotAllowed(_))
             | Self::Rootfs(_)
             | Self::Volume(_)

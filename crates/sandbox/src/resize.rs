@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 use skete_agent_api::agent;
+use skete_cri_api::GUEST_RESERVE_MIB;
 
 use crate::agent::request;
 use crate::error::EngineError;
 use crate::sandbox::{Sandbox, agent_failed};
-use crate::size::{GUEST_RESERVE_MIB, SizeError};
+use crate::size::SizeError;
 
 /// What a container may use; without a number, all that there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
 use skete_cri_api::annotations;
 use skete_cri_api::runtime::PodSandboxConfig;
-use skete_hypervisor::accelerator::probe;
-use skete_hypervisor::{Accelerator, Qemu, machine_memory_mib};
+use skete_hypervisor::{Accelerator, Qemu, accelerator, check_fits, machine_memory_mib};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::request;
@@ -27,7 +26,7 @@ use crate::network;
 use crate::process::{Exit, Status};
 use crate::programs::Programs;
 use crate::scratch;
-use crate::size::{Size, overhead_mib};
+use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
 use crate::volumes::Volumes;
@@ -102,13 +101,18 @@ impl Sandbox {
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
         let size = Size::of_pod(&config)?;
-        let accelerator = accelerator(&config, layout.probe_cache())?;
-        let overhead_mib = overhead_mib(accelerator);
+        let wanted = config.annotations.get(annotations::HYPERVISOR);
+        let accelerator = accelerator::choose(
+            wanted.map(String::as_str),
+            Qemu::default().program(),
+            Some(layout.probe_cache()),
+        )?;
+        check_fits(size.vcpus, size.memory_mib, accelerator)?;
+        let overhead_mib = accelerator.overhead_mib();
         let parent = config.linux.cgroup_parent.as_str();
         let parent = if parent.is_empty() { "skete" } else { parent };
         let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
-        let room_mib = cgroup.room_bytes().map(|bytes| bytes >> 20);
-        size.check_fits(overhead_mib, machine_memory_mib(), room_mib)?;
+        size.check_room(overhead_mib, cgroup.room_bytes())?;
         layout.create().map_err(|source| EngineError::Io {
             action: "create",
             path: layout.run().to_owned(),
@@ -374,11 +378,11 @@ impl Sandbox {
     /// # Errors
     /// If the machine or the cgroups above do not allow it.
     pub(crate) fn make_room(&self, size: &Size, cpu: Option<u64>) -> Result<(), EngineError> {
-        let overhead_mib = overhead_mib(self.accelerator);
-        let room_mib = self.cgroup.room_bytes().map(|bytes| bytes >> 20);
+        let overhead_mib = self.accelerator.overhead_mib();
         let largest = size.with_memory(size.memory_mib.max(self.size.memory_mib));
         if size.memory_mib > self.size.memory_mib {
-            size.check_fits(overhead_mib, machine_memory_mib(), room_mib)?;
+            check_fits(size.vcpus, size.memory_mib, self.accelerator)?;
+            size.check_room(overhead_mib, self.cgroup.room_bytes())?;
         }
         Ok(self.cgroup.set(&largest.limits_with(overhead_mib, cpu))?)
     }
@@ -438,32 +442,6 @@ impl Sandbox {
             id: self.layout.id().to_owned(),
             state,
         }
-    }
-}
-
-/// The best accelerator that works, or the one that is asked for if it works.
-fn accelerator(config: &PodSandboxConfig, cache: &Path) -> Result<Accelerator, EngineError> {
-    let best = || probe(Qemu::default().program(), Some(cache));
-    match config
-        .annotations
-        .get(annotations::HYPERVISOR)
-        .map(String::as_str)
-    {
-        None => Ok(best().accelerator),
-        Some("emulation") => Ok(Accelerator::Emulation),
-        Some("kvm") => {
-            let found = best();
-            match found.accelerator {
-                Accelerator::Kvm => Ok(Accelerator::Kvm),
-                Accelerator::Emulation => Err(EngineError::InvalidArgument(format!(
-                    "this machine cannot run a Pod on KVM: {}",
-                    found.reason
-                ))),
-            }
-        }
-        Some(other) => Err(EngineError::InvalidArgument(format!(
-            "hypervisor `{other}` is not known: choose kvm or emulation"
-        ))),
     }
 }
 

@@ -1,4 +1,5 @@
 use skete_cri_api::runtime::LinuxContainerResources;
+use skete_cri_api::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB};
 
 use super::*;
 
@@ -45,25 +46,11 @@ fn the_hosts_limit_holds_guest_and_overhead() {
 }
 
 #[test]
-fn a_pod_that_is_too_large_is_refused_with_the_numbers() {
-    let size = Size::of_pod(&pod(0, 4096)).unwrap();
-    let error = size.check_fits(100, 2048, None).unwrap_err().to_string();
-    assert!(
-        error.contains("4244 MiB") && error.contains("2048 MiB"),
-        "{error}"
-    );
-    assert_eq!(
-        Size::of_pod(&pod(6_500_000, 64)),
-        Err(SizeError::TooManyVcpus(65))
-    );
-}
-
-#[test]
 fn a_pod_that_its_cgroup_does_not_hold_is_told_the_overhead_it_needs() {
     let size = Size::of_pod(&pod(0, 100)).unwrap();
     let needed = 100 + GUEST_RESERVE_MIB + 96;
-    assert!(size.check_fits(96, 4096, Some(needed)).is_ok());
-    let error = size.check_fits(96, 4096, Some(needed - 1)).unwrap_err();
+    assert!(size.check_room(96, Some(needed << 20)).is_ok());
+    let error = size.check_room(96, Some((needed - 1) << 20)).unwrap_err();
     assert!(error.to_string().contains("144Mi"), "{error}");
 }
 
@@ -78,19 +65,6 @@ fn the_monitor_may_use_the_overheads_share_of_a_cpu() {
     };
     let size = Size::of_pod(&config).unwrap();
     assert_eq!((size.vcpus, size.limits(0).cpu_quota_us), (1, 70_000));
-}
-
-#[test]
-fn annotations_go_before_limits() {
-    let mut config = pod(400_000, 4096);
-    config
-        .annotations
-        .insert(annotations::VCPUS.into(), "2".into());
-    config
-        .annotations
-        .insert(annotations::MEMORY.into(), "1Gi".into());
-    let size = Size::of_pod(&config).unwrap();
-    assert_eq!((size.vcpus, size.memory_mib), (2, 1024 + GUEST_RESERVE_MIB));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio as ProcessStdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skete_agent_api::{GUEST_CID, agent};
 use skete_hypervisor::{Accelerator, Disk, Hypervisor, Qemu, Tap, Vm, VmConfig, Vsock};
@@ -61,6 +61,8 @@ impl Machine {
     pub async fn boot(boot: Boot<'_>, timings: &Timings) -> Result<Self, EngineError> {
         let stopwatch = Stopwatch::start();
         let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
+        timings.record("vsock", stopwatch);
+        let asked = Instant::now();
         let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
             .map_err(skete_hypervisor::Error::from)?;
         scratch.ephemeral = true;
@@ -84,7 +86,9 @@ impl Machine {
             started = hypervisor.start(config) => started?,
             why = vsock.ended() => return Err(EngineError::GuestEnded(why)),
         };
-        timings.record("monitor", stopwatch);
+        // What is the engine's work, and what the monitor's own.
+        timings.record_duration("monitor-exec", vm.began() - asked);
+        timings.record_duration("monitor", vm.began().elapsed());
 
         let stopwatch = Stopwatch::start();
         let vsock_path = boot.layout.vsock();

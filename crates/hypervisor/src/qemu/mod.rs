@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::net::{UnixStream, unix::pipe};
@@ -131,6 +131,8 @@ impl Hypervisor for Qemu {
                 program: self.program.clone(),
                 source,
             })?;
+        // The spawn comes back when the program is being executed.
+        let began = Instant::now();
         // Only QEMU holds its ends now, so they close when it ends.
         drop((control_theirs, console_theirs, vsock, command));
         config.taps.clear();
@@ -161,6 +163,7 @@ impl Hypervisor for Qemu {
         let vm = vm::QemuVm::adopt(vm::Parts {
             child,
             pidfd,
+            began,
             control,
             readers,
             words,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Parts {
     pub(super) child: Child,
     pub(super) pidfd: OwnedFd,
+    /// When it began.
+    pub(super) began: Instant,
     pub(super) control: UnixStream,
     pub(super) readers: Vec<JoinHandle<()>>,
     /// What QEMU writes to its standard error.
@@ -124,6 +126,7 @@ impl Ear {
 /// A running QEMU.
 pub(super) struct QemuVm {
     pid: u32,
+    began: Instant,
     pidfd: Arc<AsyncFd<OwnedFd>>,
     qmp: Qmp,
     ear: Arc<Ear>,
@@ -139,6 +142,7 @@ impl QemuVm {
         let Parts {
             mut child,
             pidfd,
+            began,
             control,
             mut readers,
             words,
@@ -187,6 +191,7 @@ impl QemuVm {
             let disks = tokio::sync::Mutex::new(disks);
             return Ok(QemuVm {
                 pid,
+                began,
                 pidfd,
                 qmp,
                 ear,
@@ -241,6 +246,10 @@ impl QemuVm {
 impl Vm for QemuVm {
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn began(&self) -> Instant {
+        self.began
     }
 
     async fn attach_disk(&self, disk: &Disk) -> Result<(), Error> {
