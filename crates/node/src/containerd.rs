@@ -56,6 +56,15 @@ pub enum Error {
         #[source]
         source: TomlError,
     },
+    /// It does not answer.
+    #[error("containerd does not answer at {address}: start it, and look at its log")]
+    Silent {
+        /// Its socket.
+        address: String,
+        /// What `ctr` says.
+        #[source]
+        source: program::Error,
+    },
     /// A program could not be run.
     #[error(transparent)]
     Program(#[from] program::Error),
@@ -142,7 +151,11 @@ impl Containerd {
     /// There is no such `ctr`, or containerd does not answer.
     pub fn plugins(&self, address: &str) -> Result<Vec<(String, String)>, Error> {
         let ctr = self.program.with_file_name("ctr");
-        let text = program::run(&ctr, &["--address", address, "plugins", "ls"])?;
+        let text = program::run(&ctr, &["--address", address, "plugins", "ls"]);
+        let text = text.map_err(|source| Error::Silent {
+            address: address.to_owned(),
+            source,
+        })?;
         Ok(text.lines().skip(1).filter_map(parse_plugin).collect())
     }
 }

@@ -79,3 +79,20 @@ fn an_annotation_that_is_no_number_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn the_runtime_classes_of_the_manifests_have_this_overhead() {
+    for (manifest, accelerator) in [
+        (
+            include_str!("../../../deploy/base/runtimeclass.yaml"),
+            Accelerator::Kvm,
+        ),
+        (
+            include_str!("../../../deploy/emulation/kustomization.yaml"),
+            Accelerator::Emulation,
+        ),
+    ] {
+        let wanted = format!(": {}Mi\n", GUEST_RESERVE_MIB + overhead_mib(accelerator));
+        assert!(manifest.contains(&wanted), "{wanted} is not in {manifest}");
+    }
+}
