@@ -100,6 +100,20 @@ impl Namespace {
         }
     }
 
+    /// Waits until an event of a Pod says something.
+    pub(crate) fn event(&self, pod: &str, said: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let of_pod = format!("--field-selector=involvedObject.name={pod}");
+        loop {
+            let events = self.kubectl(&["get", "events", &of_pod, "-o", "json"]);
+            if events.contains(said) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no `{said}`: {events}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
     fn story(&self, object: &Value) -> String {
         let mut story = object["status"].to_string();
         let events = self.command(&["get", "events"]).output().unwrap();

@@ -44,10 +44,13 @@ fn a_pod_that_asks_for_the_host_is_refused_in_words_that_help() {
         "volumes: [{name: etc, hostPath: {path: /etc}}]",
         "volumeMounts: [{name: etc, mountPath: /host}]",
     ));
-    let told = "nothing of the host's file system is shared";
-    space.wait("pod", "nosy", |pod| {
-        pod["status"].to_string().contains(told)
-    });
+    space.event("nosy", "nothing of the host's file system is shared");
+    for field in ["hostNetwork", "hostPID", "hostIPC"] {
+        let name = field.to_lowercase();
+        space.apply(&pod(&name, "sleep 1000", &format!("{field}: true"), ""));
+        let told = format!("spec.{field} asks for a namespace of the host");
+        space.event(&name, &told);
+    }
 }
 
 #[test]
