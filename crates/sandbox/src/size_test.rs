@@ -1,5 +1,6 @@
 use skete_cri_api::runtime::LinuxContainerResources;
 use skete_cri_api::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB};
+use skete_hypervisor::Accelerator;
 
 use super::*;
 
@@ -92,7 +93,7 @@ fn the_runtime_classes_of_the_manifests_have_this_overhead() {
             Accelerator::Emulation,
         ),
     ] {
-        let wanted = format!(": {}Mi\n", GUEST_RESERVE_MIB + overhead_mib(accelerator));
+        let wanted = format!(": {}Mi\n", GUEST_RESERVE_MIB + accelerator.overhead_mib());
         assert!(manifest.contains(&wanted), "{wanted} is not in {manifest}");
     }
 }
