@@ -54,6 +54,7 @@ impl Node {
             allow_annotations: Vec::new(),
             restart: true,
             label: None,
+            node: Some("worker-1".to_owned()),
         };
         Self { dir, install }
     }
@@ -145,7 +146,8 @@ fn an_installed_node_hands_pods_to_the_shim_and_is_left_as_it_was() {
                 .iter()
                 .any(|line| line.contains("current/libexec"))
         );
-        assert!(done.left.iter().any(|line| line.contains("kubectl label")));
+        let label = "kubectl label node worker-1 skete.io/runtime=true".to_owned();
+        assert!(done.left.contains(&label));
         let main = node.read("etc/containerd/config.toml");
         for line in text.lines().filter(|line| !line.contains("imports")) {
             assert!(main.lines().any(|found| found == line), "{line:?}: {main}");
