@@ -222,7 +222,7 @@ impl Install {
     ) -> Result<(), Error> {
         let ours = previous.map_or(&[][..], |previous| previous.handlers.as_slice());
         let taken = |handler: &&String| {
-            effective.runtime_path(handler).is_some() && !ours.contains(handler)
+            effective.runtime_type(handler).is_some() && !ours.contains(handler)
         };
         if let Some(handler) = self.handlers.iter().find(taken) {
             return Err(Error::HandlerTaken(handler.clone()));
@@ -413,7 +413,7 @@ impl Install {
         let effective = containerd.effective()?;
         let shim = versions.current().join(SHIM);
         let handled = |handler: &String| {
-            effective.runtime_path(handler).map(Path::new) == Some(shim.as_path())
+            effective.runtime_type(handler).map(Path::new) == Some(shim.as_path())
         };
         let converted = effective.differs().first().map(String::as_str) == Some(EROFS);
         if converted && self.handlers.iter().all(handled) {
