@@ -195,7 +195,8 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
         ["run", program, arguments @ ..] => {
             cluster.must_be_up()?;
             let mut path = programs::dirs()?;
-            path.push(std::env::var_os("PATH").unwrap_or_default().into());
+            let own = std::env::var_os("PATH").unwrap_or_default();
+            path.extend(std::env::split_paths(&own));
             let path = std::env::join_paths(path).map_err(Failure::chain)?;
             run(cluster.enter(program).args(arguments).env("PATH", path)).map_err(Failure::quiet)
         }
