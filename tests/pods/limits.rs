@@ -1,6 +1,7 @@
 //! What a Pod may use of the machine.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::{HELLO, Machine, below, eventually};
@@ -89,4 +90,45 @@ fn a_container_that_takes_too_much_memory_is_killed_in_the_guest_and_the_host_ne
     assert_eq!(record["end"]["exitCode"], 137, "{record}");
     assert!(peak > 64 << 20, "the hog was never seen: {peak} bytes");
     assert!(peak <= limit, "{peak} of {limit} bytes");
+}
+
+/// The files below a directory, and how many bytes of the disk each takes.
+fn files_below(dir: &Path) -> Vec<(PathBuf, u64)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            files.extend(files_below(&entry.path()));
+        } else {
+            files.push((entry.path(), meta.blocks() * 512));
+        }
+    }
+    files
+}
+
+#[test]
+#[ignore = "needs a staged installation: run by cargo xtask test"]
+fn a_container_that_fills_its_disk_sees_it_full_and_takes_no_more_of_the_hosts() {
+    let machine = Machine::new();
+    let script = "dd if=/dev/zero of=/full bs=64k 2>&1; \
+                  rm /full && echo room > /again && cat /again; sleep 1000";
+    let words = ["--ephemeral-storage", "32m", HELLO, "sh", "-c", script];
+    machine.detached(&[&["--name", "full", "--network", "none"], &words[..]].concat());
+    let said = eventually("the end of the writing", || {
+        let said = machine.skete(&["logs", "full"]).out();
+        said.ends_with("room\n").then_some(said)
+    });
+    assert!(said.contains("No space left on device"), "{said}");
+
+    // It was full, and never more than its limit; of that, what was freed came back.
+    let scratch: Vec<_> = files_below(&machine.path(""))
+        .into_iter()
+        .filter(|(path, _)| path.file_name().is_some_and(|name| name == "scratch.img"))
+        .collect();
+    let [(path, bytes)] = &scratch[..] else {
+        panic!("one disk is wanted: {scratch:?}");
+    };
+    assert_eq!(fs::metadata(path).unwrap().len(), 32 << 20);
+    assert!(*bytes <= 32 << 20, "{bytes} bytes on the host");
+    machine.skete(&["rm", "-f", "full"]).exits(0);
 }

@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("skete", "skete"),
     ("containerd-shim-skete-v2", "skete-shim"),
     ("skete-vsock", "skete-vsock"),
+    ("skete-mkfs-erofs", "skete-erofs"),
 ];
 
 /// Builds kernel, guest image and programs; returns the directory that holds `bin` and `share`.

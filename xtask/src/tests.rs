@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::cluster::{self, Cluster};
 use crate::command::{Failure, run};
 use crate::{packages, repository, stage};
 
@@ -15,10 +16,6 @@ const SKIPPED: &[(&str, &str)] = &[
     (
         "create_and_remove_for_ever",
         "the process that another test kills",
-    ),
-    (
-        "twenty_pods_at_once",
-        "slow: `cargo xtask bench` runs twenty Pods",
     ),
     ("attaching_takes_milliseconds", "a measurement"),
     ("a_network_takes_tens_of_milliseconds", "a measurement"),
@@ -33,6 +30,8 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
     let staged = stage::build()?;
     let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests
+        // They need a cluster, and follow below.
+        .args(["--exclude", "skete-kubernetes-tests"])
         .args(filter)
         .arg("--")
         // Ignored are the tests that need what is built above.
@@ -45,6 +44,12 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
         .env("SKETE_TEST_VSOCK", staged.join("bin/skete-vsock"))
         .env("SKETE_TEST_AGENT", stage::agent()?);
     run(&mut tests)?;
+    if filter.is_none() {
+        let cluster = Cluster::new("test", None)?;
+        let passed = cluster::test(&cluster, &[]);
+        cluster::down(&cluster)?;
+        passed?;
+    }
     for (name, reason) in SKIPPED {
         eprintln!("xtask: skipped {name}: {reason}");
     }

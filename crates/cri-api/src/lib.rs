@@ -1,4 +1,5 @@
-//! The messages of Kubernetes' Container Runtime Interface that reach a sandboxer.
+//! The messages of Kubernetes' Container Runtime Interface that reach a sandboxer, and the size
+//! of the guest that they ask for.
 //!
 //! containerd's CRI plugin hands a sandboxer the kubelet's [`runtime::PodSandboxConfig`] in
 //! `CreateSandboxRequest.options`, a `google.protobuf.Any` of type [`POD_SANDBOX_CONFIG_TYPE_URL`].
@@ -7,6 +8,13 @@
 #![forbid(unsafe_code)]
 
 pub mod annotations;
+mod quantity;
+mod size;
+
+pub use quantity::{Quantity, QuantityError};
+pub use size::{
+    DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB, Size, SizeError, cpu_period_us,
+};
 
 /// The messages of `proto/runtime.proto`.
 #[allow(
@@ -20,8 +28,31 @@ pub mod runtime {
     include!(concat!(env!("OUT_DIR"), "/runtime.rs"));
 }
 
+/// containerd's name of the runtime: `runtime_type` in its configuration.
+pub const RUNTIME_TYPE: &str = "io.containerd.skete.v2";
+
+/// containerd's word for a client's own set of names. The Pods of `skete run` live in this one;
+/// the kubelet's in `k8s.io`.
+pub const OWN_NAMESPACE: &str = "skete";
+
 /// `type_url` of the `Any` that holds a [`runtime::PodSandboxConfig`].
 pub const POD_SANDBOX_CONFIG_TYPE_URL: &str = "runtime.v1.PodSandboxConfig";
+
+/// `resolv.conf` as containerd writes it.
+#[must_use]
+pub fn resolv_conf(dns: &runtime::DNSConfig) -> String {
+    let mut text = String::new();
+    if !dns.searches.is_empty() {
+        text.push_str(&format!("search {}\n", dns.searches.join(" ")));
+    }
+    for server in &dns.servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    if !dns.options.is_empty() {
+        text.push_str(&format!("options {}\n", dns.options.join(" ")));
+    }
+    text
+}
 
 #[cfg(test)]
 #[path = "lib_test.rs"]

@@ -25,6 +25,18 @@ pub enum Accelerator {
     Emulation,
 }
 
+impl Accelerator {
+    /// What monitor, vsock device and shim need beside the guest's memory, in MiB. An emulator
+    /// keeps the code that it has translated, and the tables to find it by.
+    #[must_use]
+    pub fn overhead_mib(self) -> u64 {
+        match self {
+            Self::Kvm => 96,
+            Self::Emulation => 256,
+        }
+    }
+}
+
 /// What a machine can do, and how that was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -32,6 +44,41 @@ pub struct Probe {
     pub accelerator: Accelerator,
     /// Why, in one line for people.
     pub reason: String,
+}
+
+/// A wish that cannot be had.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ChoiceError {
+    /// KVM, where it does not run guests.
+    #[error("this machine cannot run a Pod on KVM: {0}")]
+    NoKvm(String),
+    /// None of ours.
+    #[error("hypervisor {0:?} is not known: choose kvm or emulation")]
+    Unknown(String),
+}
+
+/// The accelerator of that name if it works here; without a name the best that does. As
+/// [`probe`], it may block for a trial.
+///
+/// # Errors
+/// It does not work, or there is none of that name.
+pub fn choose(
+    name: Option<&str>,
+    qemu: &Path,
+    cache: Option<&Path>,
+) -> Result<Accelerator, ChoiceError> {
+    match name {
+        None => Ok(probe(qemu, cache).accelerator),
+        Some("emulation") => Ok(Accelerator::Emulation),
+        Some("kvm") => match probe(qemu, cache) {
+            Probe {
+                accelerator: Accelerator::Emulation,
+                reason,
+            } => Err(ChoiceError::NoKvm(reason)),
+            found => Ok(found.accelerator),
+        },
+        Some(other) => Err(ChoiceError::Unknown(other.to_owned())),
+    }
 }
 
 const DEVICE: &str = "/dev/kvm";

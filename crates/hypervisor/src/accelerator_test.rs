@@ -71,3 +71,19 @@ fn a_second_probe_takes_what_the_first_found() {
     assert_eq!(probe(Path::new("/no/such/qemu"), Some(dir.path())), first);
     assert!(begun.elapsed() < Duration::from_millis(50));
 }
+
+#[test]
+fn only_what_is_there_can_be_chosen() {
+    let qemu = Path::new("qemu-system-x86_64");
+    let chosen = |name| choose(name, qemu, None);
+    assert_eq!(chosen(Some("emulation")), Ok(Accelerator::Emulation));
+    let error = chosen(Some("bhyve")).unwrap_err();
+    assert_eq!(error, ChoiceError::Unknown("bhyve".to_owned()));
+    let best = probe(qemu, None);
+    assert_eq!(chosen(None), Ok(best.accelerator));
+    let kvm = match best.accelerator {
+        Accelerator::Kvm => Ok(Accelerator::Kvm),
+        Accelerator::Emulation => Err(ChoiceError::NoKvm(best.reason)),
+    };
+    assert_eq!(chosen(Some("kvm")), kvm);
+}

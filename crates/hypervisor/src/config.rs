@@ -9,8 +9,49 @@ use crate::{Accelerator, Disk, Error};
 /// The most virtual processors that a guest can have (`CONFIG_NR_CPUS` of its kernel).
 pub const MAX_VCPUS: u32 = 64;
 
+/// A VM that this machine cannot hold.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FitError {
+    /// More memory than the machine has.
+    #[error(
+        "the Pod needs {needed_mib} MiB with its VM, and this machine has {machine_mib} MiB: \
+         lower its memory limit"
+    )]
+    Memory {
+        /// Guest and overhead.
+        needed_mib: u64,
+        /// What the machine has.
+        machine_mib: u64,
+    },
+    /// More CPUs than a guest can have.
+    #[error("the Pod needs {0} vCPUs, and a VM has at most {MAX_VCPUS}: lower its CPU limit")]
+    Vcpus(u32),
+}
+
+/// Whether this machine can hold a VM, with what its monitor needs beside the guest.
+///
+/// # Errors
+/// If not.
+pub fn check_fits(vcpus: u32, memory_mib: u64, accelerator: Accelerator) -> Result<(), FitError> {
+    if vcpus > MAX_VCPUS {
+        return Err(FitError::Vcpus(vcpus));
+    }
+    let needed_mib = memory_mib.saturating_add(accelerator.overhead_mib());
+    let machine_mib = machine_memory_mib();
+    if needed_mib > machine_mib {
+        return Err(FitError::Memory {
+            needed_mib,
+            machine_mib,
+        });
+    }
+    Ok(())
+}
+
 /// The least memory that the guest's kernel starts in, in MiB.
 pub const MIN_MEMORY_MIB: u64 = 32;
+
+/// In what pieces memory comes to a running guest, in MiB: huge pages of x86.
+pub(crate) const MEMORY_BLOCK_MIB: u64 = 2;
 
 /// What a VM is made of.
 #[derive(Debug)]
@@ -27,6 +68,10 @@ pub struct VmConfig {
     pub vcpus: u32,
     /// Memory in MiB, from [`MIN_MEMORY_MIB`] up to what the machine has.
     pub memory_mib: u64,
+    /// What [`Vm::set_memory`] may raise it to, in MiB; with no more than `memory_mib` it stays.
+    ///
+    /// [`Vm::set_memory`]: crate::Vm::set_memory
+    pub max_memory_mib: u64,
     /// Network interfaces, in the order in which the guest sees them.
     pub taps: Vec<Tap>,
     /// The other end of the guest's vsock device: a vhost-user backend.
@@ -64,6 +109,13 @@ pub enum Vsock {
 }
 
 impl VmConfig {
+    /// How much memory may come to the first, in MiB: whole pieces of [`MEMORY_BLOCK_MIB`].
+    #[must_use]
+    pub(crate) fn more_memory_mib(&self) -> u64 {
+        let more = self.max_memory_mib.saturating_sub(self.memory_mib);
+        more - more % MEMORY_BLOCK_MIB
+    }
+
     /// Checks all that can be told without starting anything.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ fn config() -> (tempfile::TempDir, VmConfig) {
         initramfs: file,
         cmdline: Vec::new(),
         vcpus: 1,
+        max_memory_mib: 0,
         memory_mib: 64,
         taps: Vec::new(),
         vsock: None,
@@ -84,4 +85,22 @@ fn a_command_line_word_with_a_line_break_is_refused() {
     let (_dir, mut config) = config();
     config.cmdline.push("a\nb".to_owned());
     assert!(matches!(config.check(), Err(Error::CommandLine(_))));
+}
+
+#[test]
+fn a_pod_that_no_vm_of_this_machine_can_hold_is_refused_with_the_figures() {
+    let machine_mib = machine_memory_mib();
+    for accelerator in [Accelerator::Kvm, Accelerator::Emulation] {
+        let most = machine_mib - accelerator.overhead_mib();
+        assert_eq!(check_fits(MAX_VCPUS, most, accelerator), Ok(()));
+        let needed_mib = machine_mib + 1;
+        let refused = FitError::Memory {
+            needed_mib,
+            machine_mib,
+        };
+        assert_eq!(check_fits(1, most + 1, accelerator), Err(refused));
+        assert!(check_fits(1, u64::MAX, accelerator).is_err());
+        let refused = FitError::Vcpus(MAX_VCPUS + 1);
+        assert_eq!(check_fits(MAX_VCPUS + 1, 64, accelerator), Err(refused));
+    }
 }

@@ -18,12 +18,13 @@ pub mod qemu;
 pub mod qmp;
 mod tsc;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 pub use accelerator::Accelerator;
-pub use config::{MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock, machine_memory_mib};
+pub use config::machine_memory_mib;
+pub use config::{FitError, MAX_VCPUS, MIN_MEMORY_MIB, Tap, VmConfig, Vsock, check_fits};
 pub use disk::{Disk, Extent, concatenate};
 pub use error::Error;
 pub use qemu::Qemu;
@@ -47,6 +48,9 @@ pub trait Vm: Send + Sync {
     /// The process identifier of the monitor on the host.
     fn pid(&self) -> u32;
 
+    /// When the monitor's program began to run: what came before was this process's work.
+    fn began(&self) -> Instant;
+
     /// Attaches a disk to the running VM. The guest finds it by its serial shortly after this
     /// returns.
     ///
@@ -61,6 +65,14 @@ pub trait Vm: Send + Sync {
     /// # Errors
     /// No such disk, or a guest that does not let go.
     async fn detach_disk(&self, serial: &str) -> Result<(), Error>;
+
+    /// Changes the guest's memory to `mib` MiB, and waits for the guest to have what is more. What
+    /// is less it gives back as it can.
+    ///
+    /// # Errors
+    /// More than [`VmConfig::max_memory_mib`], a guest that does not take it, or a monitor that
+    /// does not answer.
+    async fn set_memory(&self, mib: u64) -> Result<(), Error>;
 
     /// Stops the virtual processors.
     ///

@@ -54,3 +54,42 @@ fn a_wrong_name_says_what_to_write() {
         assert_eq!(line.lines().count(), 1);
     }
 }
+
+/// Every text of up to four characters out of those that mean something, and what `oci-spec`'s
+/// regular expression says of it.
+#[test]
+fn the_names_are_those_of_the_specification() {
+    let mut texts = vec![String::new()];
+    let mut from = 0;
+    for _ in 0..4 {
+        let to = texts.len();
+        for index in from..to {
+            for c in ['a', 'A', '1', '.', '_', '-', ':', '/', '@'] {
+                texts.push(format!("{}{c}", texts[index]));
+            }
+        }
+        from = to;
+    }
+    for text in &texts {
+        for suffix in [
+            "",
+            "/b:1",
+            &format!("@sha256:{HEX}"),
+            &format!("@a+b:{HEX}"),
+        ] {
+            let text = format!("{text}{suffix}");
+            // It takes the capital of a name that is no registry's.
+            let wanted: Option<Reference> = text.parse().ok();
+            let wanted = wanted.filter(|r| !r.repository().contains('A'));
+            assert_eq!(read(&text).ok(), wanted, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused() {
+    let long = |length: usize| "a".repeat(length);
+    assert!(parse(&format!("localhost/{}:{}", long(255), long(128))).is_ok());
+    assert!(parse(&format!("localhost/{}", long(256))).is_err());
+    assert!(parse(&format!("a:{}", long(129))).is_err());
+}

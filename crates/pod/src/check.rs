@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value as Json;
+use skete_cri_api::Quantity;
 
 use crate::fields::{Field, Kind};
-use crate::quantity::Quantity;
 use crate::tree::{Node, Value};
 
 /// One thing that is wrong: where, and what. Shows itself as one line.

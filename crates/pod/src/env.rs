@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceFieldSelector};
+use skete_cri_api::{Quantity, Size};
 use thiserror::Error;
 
 use crate::expand::expand;
-use crate::quantity::Quantity;
-use crate::resources::{Size, amount};
+use crate::resources::amount;
 use crate::validate::{Objects, all_containers};
 
 /// Where a field of the Pod is asked for; not every field is known everywhere.

@@ -23,7 +23,6 @@ mod image;
 mod manifest;
 mod names;
 mod plan;
-mod quantity;
 mod random;
 mod resources;
 mod sandbox;
@@ -36,14 +35,16 @@ mod volumes;
 
 pub use check::Problem;
 pub use env::Addresses;
-pub use image::{ImageConfig, ImageConfigError};
+pub use image::ImageConfig;
 pub use manifest::{Manifest, ManifestError};
 pub use plan::{
     ContainerPlan, PlanError, PodContext, PodPlan, PullPolicy, RestartPolicy, Role, WriteError,
     plan,
 };
-pub use quantity::{Quantity, QuantityError};
 pub use random::{generate_name, new_uid};
-pub use resources::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, QosClass, Size, SizeError};
+pub use resources::QosClass;
+pub use skete_cri_api::{
+    DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, Quantity, QuantityError, Size, SizeError,
+};
 pub use spec::{ContainerInput, SpecError};
 pub use volumes::{EmptyDir, FilesKind, FilesVolume, VolumeFile, VolumePlan, VolumeSource};

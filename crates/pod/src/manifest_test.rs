@@ -403,7 +403,7 @@ fn annotations_of_our_own_are_checked() {
     let table = [
         (
             "io.skete.vcpus: two",
-            "\"two\" is not a number of CPUs from 1 to 255",
+            "\"two\" is not a whole number of CPUs, 1 at least",
         ),
         (
             "io.skete.memory: much",

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use skete_cri_api::runtime::PodSandboxConfig;
+use skete_cri_api::{Quantity, Size, SizeError};
 use thiserror::Error;
 
 use crate::annotations;
 use crate::env::{Addresses, Variable, variables};
 use crate::manifest::Manifest;
-use crate::quantity::Quantity;
-use crate::resources::{self, QosClass, Size, SizeError};
+use crate::resources::{self, QosClass};
 use crate::sandbox::{self, HostName};
 use crate::security::Security;
 use crate::spec::MountPlan;
@@ -393,7 +393,7 @@ impl PodPlan {
     /// # Errors
     /// [`WriteError`] names the file.
     pub fn write_etc_files(&self, addresses: &Addresses<'_>) -> Result<(), WriteError> {
-        let dns = sandbox::resolv_conf(&self.sandbox.dns_config);
+        let dns = skete_cri_api::resolv_conf(&self.sandbox.dns_config);
         let hosts = sandbox::hosts(&self.spec, &self.host_name, addresses.pod);
         let files = [
             (self.shared.hosts_path(), hosts),

@@ -4,100 +4,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use skete_cri_api::runtime::{LinuxContainerResources, PodSandboxConfig};
-use thiserror::Error;
-
-use crate::annotations;
-use crate::quantity::Quantity;
-
-/// CPUs of a guest whose Pod has no CPU limit.
-pub const DEFAULT_VCPUS: u32 = 1;
-/// Memory of a guest whose Pod has no memory limit, in MiB; also added once for all containers
-/// without a limit beside containers with one.
-pub const DEFAULT_MEMORY_MIB: u64 = 512;
+use skete_cri_api::runtime::LinuxContainerResources;
+use skete_cri_api::{DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, Quantity, Size};
 
 /// The CFS period, in microseconds, that the kubelet gives with every quota.
 const PERIOD_US: i64 = 100_000;
 const MIN_QUOTA_US: i64 = 1000;
 const MIN_SHARES: i64 = 2;
 const MAX_SHARES: i64 = 262_144;
-
-/// How large a guest is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
-    /// Virtual CPUs.
-    pub vcpus: u32,
-    /// Memory, in MiB.
-    pub memory_mib: u64,
-}
-
-/// An annotation that gives no size.
-#[derive(Debug, Clone, Error, PartialEq, Eq)]
-pub enum SizeError {
-    /// [`annotations::VCPUS`] is no number of CPUs.
-    #[error("{0:?} is not a number of CPUs from 1 to 255")]
-    Vcpus(String),
-    /// [`annotations::MEMORY`] is no amount of memory.
-    #[error("{0:?} is not an amount of memory as 512Mi")]
-    Memory(String),
-}
-
-impl Size {
-    /// The size of the guest for a sandbox, whoever wrote its configuration: the annotations
-    /// [`annotations::VCPUS`] and [`annotations::MEMORY`], else the quota and the limit of
-    /// `linux.resources`, rounded up, else [`DEFAULT_VCPUS`] and [`DEFAULT_MEMORY_MIB`].
-    ///
-    /// # Errors
-    /// If an annotation is there and gives no size.
-    pub fn of_sandbox(config: &PodSandboxConfig) -> Result<Self, SizeError> {
-        let resources = &config.linux.resources;
-        let (vcpus, memory_mib) = Self::of_annotations(&config.annotations)?;
-        let by_quota = || match (resources.cpu_quota, resources.cpu_period) {
-            // Both are positive, so this rounds up.
-            (quota @ 1.., period @ 1..) => {
-                u32::try_from((quota - 1) / period + 1).unwrap_or(u32::MAX)
-            }
-            _ => DEFAULT_VCPUS,
-        };
-        let by_limit = || match u64::try_from(resources.memory_limit_in_bytes) {
-            Ok(bytes) if bytes > 0 => bytes.div_ceil(1 << 20),
-            _ => DEFAULT_MEMORY_MIB,
-        };
-        Ok(Self {
-            vcpus: vcpus.unwrap_or_else(by_quota),
-            memory_mib: memory_mib.unwrap_or_else(by_limit),
-        })
-    }
-
-    /// CPUs and MiB, where annotations give them.
-    pub(crate) fn of_annotations<'a>(
-        annotations: impl IntoIterator<Item = (&'a String, &'a String)>,
-    ) -> Result<(Option<u32>, Option<u64>), SizeError> {
-        let (mut vcpus, mut memory_mib) = (None, None);
-        for (key, value) in annotations {
-            match key.as_str() {
-                annotations::VCPUS => vcpus = Some(parse_vcpus(value)?),
-                annotations::MEMORY => memory_mib = Some(parse_memory(value)?),
-                _ => {}
-            }
-        }
-        Ok((vcpus, memory_mib))
-    }
-}
-
-fn parse_vcpus(text: &str) -> Result<u32, SizeError> {
-    let vcpus = text.parse().ok().filter(|n| (1..=255).contains(n));
-    vcpus.ok_or_else(|| SizeError::Vcpus(text.to_owned()))
-}
-
-fn parse_memory(text: &str) -> Result<u64, SizeError> {
-    let quantity = Quantity::parse(text).ok();
-    let bytes = quantity.and_then(|q| u64::try_from(q.ceil()).ok());
-    match bytes {
-        Some(bytes) if bytes > 0 => Ok(bytes.div_ceil(1 << 20)),
-        _ => Err(SizeError::Memory(text.to_owned())),
-    }
-}
 
 /// The amount of one resource.
 pub(crate) fn amount(map: Option<&BTreeMap<String, Text>>, name: &str) -> Option<Quantity> {

@@ -83,54 +83,6 @@ fn annotations_decide_on_the_size_first() {
 }
 
 #[test]
-fn a_sandbox_written_by_others_has_a_size() {
-    let mut config = PodSandboxConfig::default();
-    assert_eq!(
-        Size::of_sandbox(&config),
-        Ok(Size {
-            vcpus: 1,
-            memory_mib: 512
-        })
-    );
-    config.linux.mut_or_insert_default().resources = Some(LinuxContainerResources {
-        cpu_period: 100_000,
-        cpu_quota: 150_000,
-        memory_limit_in_bytes: (100 << 20) + 1,
-        ..Default::default()
-    })
-    .into();
-    assert_eq!(
-        Size::of_sandbox(&config),
-        Ok(Size {
-            vcpus: 2,
-            memory_mib: 101
-        })
-    );
-    let hostile = config
-        .linux
-        .mut_or_insert_default()
-        .resources
-        .mut_or_insert_default();
-    hostile.cpu_quota = i64::MAX;
-    hostile.cpu_period = 1;
-    hostile.memory_limit_in_bytes = -1;
-    assert_eq!(
-        Size::of_sandbox(&config),
-        Ok(Size {
-            vcpus: u32::MAX,
-            memory_mib: 512
-        })
-    );
-    config
-        .annotations
-        .insert(annotations::VCPUS.to_owned(), "0".to_owned());
-    assert_eq!(
-        Size::of_sandbox(&config),
-        Err(SizeError::Vcpus("0".to_owned()))
-    );
-}
-
-#[test]
 fn cgroup_settings_are_the_kubelets() {
     let of = |resources: &str| {
         let plan = planned(&format!("  containers:\n{}", container("main", resources)));

@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, Pod, PodSpec, ResourceRequirements, Secret,
 };
+use skete_cri_api::{Quantity, Size};
 
 use crate::check::{Report, member};
 use crate::env::{FieldPath, Scope};
-use crate::quantity::Quantity;
-use crate::resources::Size;
 use crate::{annotations, names, volumes};
 
 /// The objects that a Pod may refer to.
@@ -119,10 +118,9 @@ fn our_annotations(pod: &Pod, spec: &PodSpec, report: &mut Report) {
     let annotations = pod.metadata.annotations.iter().flatten();
     for (key, value) in annotations.filter(|(key, _)| key.starts_with("io.skete.")) {
         let path = member("metadata.annotations", key);
-        let sizes = |key: &str| BTreeMap::from([(key.to_owned(), value.clone())]);
         match key.as_str() {
             annotations::VCPUS | annotations::MEMORY => {
-                if let Err(error) = Size::of_annotations(&sizes(key)) {
+                if let Err(error) = Size::check_annotation(key, value) {
                     report.add(&path, error.to_string());
                 }
             }

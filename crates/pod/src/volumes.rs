@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::{
 };
 use serde::{Deserialize, Serialize};
 
+use skete_cri_api::{Quantity, Size};
+
 use crate::check::Report;
 use crate::env::{FieldPath, Scope, resource_field};
-use crate::quantity::Quantity;
-use crate::resources::Size;
 use crate::validate::{ObjectKind, Objects, container_exists};
 
 /// A volume of a Pod.

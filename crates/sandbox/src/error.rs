@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::agent::AgentError;
 use crate::cgroup::CgroupError;
 use crate::layout::LayoutError;
+use crate::policy::PolicyError;
 use crate::programs::ProgramsError;
 use crate::rootfs::RootfsError;
 use crate::scratch::ScratchError;
@@ -21,6 +22,15 @@ pub enum EngineError {
     /// The Pod's size.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// The machine cannot hold the Pod.
+    #[error(transparent)]
+    Fit(#[from] skete_hypervisor::FitError),
+    /// What should run the guest's instructions.
+    #[error(transparent)]
+    Accelerator(#[from] skete_hypervisor::accelerator::ChoiceError),
+    /// The node's policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The Pod's cgroup.
     #[error("set up the Pod's cgroup")]
     Cgroup(#[from] CgroupError),
@@ -39,6 +49,9 @@ pub enum EngineError {
         #[source]
         source: Box<skete_network::AttachError>,
     },
+    /// The Pod's loopback.
+    #[error("port-forward")]
+    PortForward(#[source] Box<skete_network::ForwardError>),
     /// The virtual machine.
     #[error("virtual machine")]
     Vm(#[from] skete_hypervisor::Error),
@@ -145,6 +158,9 @@ impl EngineError {
             Self::InvalidArgument(_)
             | Self::Layout(_)
             | Self::Size(_)
+            | Self::Fit(_)
+            | Self::Accelerator(_)
+            | Self::Policy(PolicyError::NotAllowed(_))
             | Self::Rootfs(_)
             | Self::Volume(_)
             | Self::Spec { .. } => Kind::InvalidArgument,

@@ -37,13 +37,13 @@ impl Timings {
         }
     }
 
-    /// For `SandboxStatus`: `timing.NN.PHASE` and nanoseconds, NN keeping the order.
+    /// For `SandboxStatus`: `timing.NNN.PHASE` and nanoseconds, NNN keeping the order.
     #[must_use]
     pub fn as_info(&self) -> BTreeMap<String, String> {
         let phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |(index, (phase, duration)): (usize, &(String, Duration))| {
             (
-                format!("timing.{index:02}.{phase}"),
+                format!("timing.{index:03}.{phase}"),
                 duration.as_nanos().to_string(),
             )
         };

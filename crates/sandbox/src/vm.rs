@@ -3,10 +3,10 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio as ProcessStdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skete_agent_api::{GUEST_CID, agent};
 use skete_hypervisor::{Accelerator, Disk, Hypervisor, Qemu, Tap, Vm, VmConfig, Vsock};
@@ -45,6 +45,8 @@ pub struct Boot<'a> {
     pub programs: &'a Programs,
     /// Its size.
     pub size: &'a Size,
+    /// What its memory may be raised to, in MiB.
+    pub max_memory_mib: u64,
     /// KVM or emulation.
     pub accelerator: Accelerator,
     /// Its network interfaces.
@@ -59,6 +61,8 @@ impl Machine {
     pub async fn boot(boot: Boot<'_>, timings: &Timings) -> Result<Self, EngineError> {
         let stopwatch = Stopwatch::start();
         let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
+        timings.record("vsock", stopwatch);
+        let asked = Instant::now();
         let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
             .map_err(skete_hypervisor::Error::from)?;
         scratch.ephemeral = true;
@@ -69,6 +73,7 @@ impl Machine {
             cmdline: Vec::new(),
             vcpus: boot.size.vcpus,
             memory_mib: boot.size.memory_mib,
+            max_memory_mib: boot.max_memory_mib,
             taps: boot.taps,
             vsock: Some(Vsock::Socket(boot.layout.vhost_socket())),
             disks: vec![scratch],
@@ -81,7 +86,9 @@ impl Machine {
             started = hypervisor.start(config) => started?,
             why = vsock.ended() => return Err(EngineError::GuestEnded(why)),
         };
-        timings.record("monitor", stopwatch);
+        // What is the engine's work, and what the monitor's own.
+        timings.record_duration("monitor-exec", vm.began() - asked);
+        timings.record_duration("monitor", vm.began().elapsed());
 
         let stopwatch = Stopwatch::start();
         let vsock_path = boot.layout.vsock();
@@ -151,6 +158,28 @@ impl Machine {
             layers,
             ..Default::default()
         })
+    }
+
+    /// Plugs in a file or block device of the host as a disk.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_file(
+        &self,
+        serial: &str,
+        file: &Path,
+        read_only: bool,
+    ) -> Result<(), EngineError> {
+        let disk = Disk::whole(serial, file, read_only).map_err(skete_hypervisor::Error::from)?;
+        Ok(self.vm.attach_disk(&disk).await?)
+    }
+
+    /// Changes the guest's memory.
+    ///
+    /// # Errors
+    /// If the monitor refuses, or the guest does not take it.
+    pub async fn set_memory(&self, mib: u64) -> Result<(), EngineError> {
+        Ok(self.vm.set_memory(mib).await?)
     }
 
     /// Unplugs a disk.

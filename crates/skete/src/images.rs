@@ -5,16 +5,53 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use skete_image::{Digest, Event, Image, Progress, Registries, Silent, Stop, Store};
+use skete_pod::ImageConfig;
 
 use crate::output::{self, is_interactive};
 use crate::paths::Paths;
 use crate::record::PodId;
+use crate::signals;
 
 /// Mirrors, plain-HTTP registries and certificates.
 const REGISTRIES: &str = "/etc/skete/registries.toml";
 /// Moves the file of registries, for tests and for those who are not root of the machine.
 const REGISTRIES_ENV: &str = "SKETE_REGISTRIES";
+
+/// An image of the store, as far as running it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FoundImage {
+    /// Its ID.
+    pub id: String,
+    /// Files of its layers, the lowest first.
+    pub layers: Vec<PathBuf>,
+    /// What it says of itself.
+    pub config: ImageConfig,
+    /// What asks its first process to end.
+    pub stop_signal: u32,
+}
+
+impl FoundImage {
+    /// Of an image of the store.
+    ///
+    /// # Errors
+    /// Its stop signal is none; comes back with why.
+    pub fn new(image: &Image) -> Result<Self, String> {
+        let config = ImageConfig::from(&image.config);
+        let stop_signal = match config.stop_signal.as_str() {
+            "" => signals::TERM,
+            name => signals::parse(name)?,
+        };
+        Ok(Self {
+            id: image.id.to_string(),
+            layers: image.layers.clone(),
+            config,
+            stop_signal,
+        })
+    }
+}
 
 /// Where the store is.
 pub fn root(paths: &Paths) -> PathBuf {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::files;
 use crate::lock::Lock;
 use crate::paths::Paths;
-use crate::record::{PodId, PodRecord, RecordError, SHORT_ID};
+use crate::record::{PodId, PodRecord, RecordError};
 
 /// Begins the name of a record that is being made.
 pub const NEW_PREFIX: &str = ".new-";
@@ -194,15 +194,16 @@ pub fn find(paths: &Paths, reference: &str) -> Result<PodRecord, PodsError> {
     }
 }
 
-/// Removes the record, logs and volumes of an ended Pod.
+/// Removes the record, logs and volumes of a Pod whose end was told. Its follower may still be at
+/// its last work, and is waited for; one that was to remove the record itself may have done so.
 ///
 /// # Errors
-/// It has not ended, or something cannot be removed.
+/// Something cannot be removed.
 pub fn remove(paths: &Paths, id: &PodId) -> Result<(), PodsError> {
     let lock_path = paths.pod_lock(id);
-    let held = Lock::try_take(&lock_path).map_err(at(&lock_path))?;
-    let Some(_held) = held else {
-        return Err(PodsError::Running(id.as_str()[..SHORT_ID].to_owned()));
+    let _held = match Lock::take(&lock_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        held => held.map_err(at(&lock_path))?,
     };
     remove_held(paths, id)
 }

@@ -80,20 +80,24 @@ fn a_beginning_that_fits_several_ids_is_refused() {
 }
 
 #[test]
-fn a_pod_whose_lock_is_held_is_not_removed() {
-    let root = root();
-    let one = example("one");
-    let lock = create(&root.paths, &one, b"{}").unwrap();
-
-    assert!(matches!(
-        remove(&root.paths, &one.id),
-        Err(PodsError::Running(_))
-    ));
-    drop(lock);
-    remove(&root.paths, &one.id).unwrap();
-
-    assert!(ids(&root.paths).unwrap().is_empty());
-    assert!(active_ids(&root.paths).unwrap().is_empty());
+fn a_pod_is_removed_once_its_follower_lets_go_of_it_and_also_when_that_was_faster() {
+    for follower_removes in [false, true] {
+        let root = root();
+        let one = example("one");
+        let lock = create(&root.paths, &one, b"{}").unwrap();
+        std::thread::scope(|scope| {
+            let removed = scope.spawn(|| remove(&root.paths, &one.id));
+            if follower_removes {
+                remove_held(&root.paths, &one.id).unwrap();
+            }
+            assert_eq!(ids(&root.paths).unwrap().is_empty(), follower_removes);
+            drop(lock);
+            removed.join().unwrap().unwrap();
+        });
+        assert!(ids(&root.paths).unwrap().is_empty());
+        assert!(active_ids(&root.paths).unwrap().is_empty());
+        remove(&root.paths, &one.id).unwrap();
+    }
 }
 
 #[test]

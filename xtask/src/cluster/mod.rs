@@ -12,6 +12,7 @@ mod parts;
 mod pki;
 mod process;
 mod programs;
+mod skete;
 mod up;
 
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use std::process::Command;
 use crate::command::{Failure, output, run};
 
 pub(crate) use programs::path as program;
+pub(crate) use skete::install as install_skete;
 pub(crate) use up::up;
 
 use images::Set;
@@ -44,6 +46,8 @@ usage: cargo xtask cluster [--name NAME] [--dir DIR] COMMAND
   kubectl ARGS …     run kubectl against it
   run COMMAND …      run a command in its network namespace, KUBECONFIG set
   restart PART …     end and start anew parts of it, as `status` names them
+  skete              build Skete, and install it on the node
+  test [FILTER]      bring it up with Skete, and pass the tests of Pods on a real node
   images             give its registry the images of Kubernetes' own tests, too
 
 A cluster's name (node1) has at most 8 letters and digits; several can be up. Its data and logs are
@@ -182,7 +186,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
             Ok(())
         }
         ["up"] => up::up(&cluster),
-        ["down"] => down::down(&cluster),
+        ["down"] => down(&cluster),
         ["status"] => status(&cluster),
         ["images"] => {
             cluster.must_be_up()?;
@@ -194,12 +198,14 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
         }
         ["run", program, arguments @ ..] => {
             cluster.must_be_up()?;
-            let mut path = programs::dirs()?;
-            let own = std::env::var_os("PATH").unwrap_or_default();
-            path.extend(std::env::split_paths(&own));
-            let path = std::env::join_paths(path).map_err(Failure::chain)?;
-            run(cluster.enter(program).args(arguments).env("PATH", path)).map_err(Failure::quiet)
+            let mut command = cluster.enter(program);
+            run(command
+                .args(arguments)
+                .env("PATH", programs::search_path()?))
+            .map_err(Failure::quiet)
         }
+        ["skete"] => skete::install(&cluster),
+        ["test", filter @ ..] => test(&cluster, filter),
         ["restart", names @ ..] if !names.is_empty() => up::restart(&cluster, names),
         _ => Err(Failure::new(format!(
             "`cluster {}` is not a command: see `cargo xtask cluster help`",
@@ -216,6 +222,33 @@ fn must_be_root() -> Result<(), Failure> {
     Err(Failure::new(
         "a test cluster needs root: run the same command as root",
     ))
+}
+
+/// Passes the tests of Pods on a real node, those whose names contain `filter`. The cluster stays
+/// up for the next time.
+pub(crate) fn test(cluster: &Cluster, filter: &[&str]) -> Result<(), Failure> {
+    up::up(cluster)?;
+    skete::install(cluster)?;
+    let this = std::env::current_exe().map_err(Failure::chain)?;
+    let command = format!(
+        "{} cluster --name {} --dir {}",
+        this.display(),
+        cluster.name,
+        cluster.dir.display()
+    );
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    run(cargo
+        .current_dir(crate::repository())
+        .args(["test", "--locked", "-p", "skete-kubernetes-tests", "--"])
+        .args(["--include-ignored", "--test-threads", "3"])
+        .args(filter)
+        .env("SKETE_TEST_CLUSTER", command)
+        .env("SKETE_TEST_RUN_ROOT", cluster.run_dir()))
+}
+
+/// Ends and removes all of it.
+pub(crate) fn down(cluster: &Cluster) -> Result<(), Failure> {
+    down::down(cluster)
 }
 
 /// Builds Kubernetes' own tests.

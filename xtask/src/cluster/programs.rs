@@ -223,6 +223,14 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, Failure> {
     Ok(module.dir()?.join(name))
 }
 
+/// The caller's PATH with the directories of the programs before it.
+pub(crate) fn search_path() -> Result<std::ffi::OsString, Failure> {
+    let mut path = dirs()?;
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    path.extend(std::env::split_paths(&own));
+    std::env::join_paths(path).map_err(Failure::chain)
+}
+
 /// The directories with all programs of the cluster.
 pub(crate) fn dirs() -> Result<Vec<PathBuf>, Failure> {
     [Module::Containerd, Module::Kubernetes, Module::Coredns]

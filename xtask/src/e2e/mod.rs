@@ -46,6 +46,9 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
     let options = parse(arguments)?;
     let cluster = &options.cluster;
     cluster::up(cluster)?;
+    if options.runtime != cluster::RUNC {
+        cluster::install_skete(cluster)?;
+    }
     cluster::build_tests()?;
     cluster::push_test_images(cluster)?;
     let out = repository().join("target/e2e").join(options.runtime);

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::net::{UnixStream, unix::pipe};
@@ -131,6 +131,8 @@ impl Hypervisor for Qemu {
                 program: self.program.clone(),
                 source,
             })?;
+        // The spawn comes back when the program is being executed.
+        let began = Instant::now();
         // Only QEMU holds its ends now, so they close when it ends.
         drop((control_theirs, console_theirs, vsock, command));
         config.taps.clear();
@@ -154,9 +156,14 @@ impl Hypervisor for Qemu {
             .map(|disk| disk.serial.clone())
             .zip(descriptors)
             .collect();
+        let memory = vm::Memory {
+            base_mib: config.memory_mib,
+            more_mib: config.more_memory_mib(),
+        };
         let vm = vm::QemuVm::adopt(vm::Parts {
             child,
             pidfd,
+            began,
             control,
             readers,
             words,
@@ -164,6 +171,7 @@ impl Hypervisor for Qemu {
             run_dir: config.run_dir,
             disks,
             limit: START_LIMIT,
+            memory,
         });
         Ok(Box::new(vm.await?))
     }

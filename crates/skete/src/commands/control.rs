@@ -6,7 +6,6 @@ use tokio::net::UnixStream;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::pods;
 use crate::record::{PodId, PodRecord};
 use crate::socket;
 use crate::sweep;
@@ -15,12 +14,6 @@ use crate::wire::{self, Event, Frame, Request};
 /// A conversation with a Pod's follower.
 pub(crate) struct Control {
     stream: UnixStream,
-}
-
-/// A Pod's end, as its follower tells it or the record has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Ended {
-    pub(crate) exit_code: u32,
 }
 
 impl Control {
@@ -71,11 +64,12 @@ impl Control {
         }
     }
 
-    /// Waits for the Pod's end; `None` if the follower is gone without telling of one.
-    pub(crate) async fn ended(&mut self) -> Result<Option<Ended>, Failure> {
+    /// Waits for the Pod's end and what it exits with; `None` if the follower is gone without
+    /// telling of one.
+    async fn ended(&mut self) -> Result<Option<u32>, Failure> {
         loop {
             match self.next().await? {
-                Some(Event::Ended { exit_code, .. }) => return Ok(Some(Ended { exit_code })),
+                Some(Event::Ended { exit_code, .. }) => return Ok(Some(exit_code)),
                 Some(Event::Refused { message }) => return Err(Failure::own(message)),
                 Some(_) => {}
                 None => return Ok(None),
@@ -84,47 +78,52 @@ impl Control {
     }
 }
 
-/// The Pod's end as its record has it, after what a killed follower left was cleaned up. `None`
-/// if the record says that it has not ended.
-pub(crate) async fn end_on_record(
-    paths: &Paths,
-    id: &PodId,
-) -> Result<Option<(Ended, PodRecord)>, Failure> {
+/// How a Pod is that had not ended when it was looked for.
+enum Found {
+    /// It still has not.
+    Running,
+    /// It has, and exits with that.
+    Ended(u32),
+    /// It has, and its record went with its end.
+    Removed,
+}
+
+/// Looks at the record, after what a killed follower left was cleaned up.
+async fn look(paths: &Paths, id: &PodId) -> Result<Found, Failure> {
     let work = sweep::look(paths)?;
     for problem in sweep::carry_out(paths, work).await {
         crate::complain(&problem);
     }
-    let record = pods::find(paths, id.as_str())?;
-    Ok(record.end.clone().map(|end| {
-        let ended = Ended {
-            exit_code: end.exit_code,
-        };
-        (ended, record)
-    }))
+    match PodRecord::load(paths, id) {
+        Ok(record) => Ok(record
+            .end
+            .map_or(Found::Running, |end| Found::Ended(end.exit_code))),
+        Err(_) if !paths.pod(id).exists() => Ok(Found::Removed),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Asks a Pod that has not ended for something and waits for its end.
+/// Asks a Pod that has not ended for something, waits for its end, and comes back with what it
+/// exits with; `None` if its record went before that could be read (`--rm`).
 pub(crate) async fn ask_and_wait(
     paths: &Paths,
     record: &PodRecord,
     request: Request,
-) -> Result<Ended, Failure> {
+) -> Result<Option<u32>, Failure> {
     if let Some(end) = &record.end {
-        return Ok(Ended {
-            exit_code: end.exit_code,
-        });
+        return Ok(Some(end.exit_code));
     }
     // A Pod that is just being made has no socket yet, one that is at its end none any more.
     for _ in 0..100 {
         if let Some(mut control) = Control::ask(paths, &record.id, request.clone()).await?
-            && let Some(ended) = control.ended().await?
+            && let Some(exit_code) = control.ended().await?
         {
-            return Ok(ended);
+            return Ok(Some(exit_code));
         }
-        match end_on_record(paths, &record.id).await {
-            Ok(Some((ended, _))) => return Ok(ended),
-            Ok(None) => {}
-            Err(failure) => return Err(failure),
+        match look(paths, &record.id).await? {
+            Found::Ended(exit_code) => return Ok(Some(exit_code)),
+            Found::Removed => return Ok(None),
+            Found::Running => {}
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

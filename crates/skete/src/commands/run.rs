@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use skete_hypervisor::{Qemu, accelerator, check_fits};
 use skete_image::{Policy, PullOptions};
-use skete_pod::{Manifest, PodPlan, PullPolicy, Role};
+use skete_pod::{Manifest, PodPlan, PullPolicy, Role, annotations};
 
 use super::control::Control;
 use super::image;
@@ -135,7 +136,7 @@ struct Made {
     record: PodRecord,
     input: Input,
     lock: Lock,
-    manifest: Manifest,
+    plan: PodPlan,
 }
 
 impl Run {
@@ -169,7 +170,7 @@ impl Run {
         if self.detach {
             return runtime.block_on(self.watch_start(paths, &record));
         }
-        let result = runtime.block_on(self.follow(paths, &record, spawned));
+        let result = runtime.block_on(self.follow(paths, &record, began, spawned));
         // A thread that reads the terminal does not end by itself.
         runtime.shutdown_background();
         result
@@ -240,7 +241,8 @@ impl Run {
 
     /// Puts the Pod on record, under a name that nobody has.
     fn put_on_record(&self, paths: &Paths, mut manifest: Manifest) -> Result<Made, Failure> {
-        let from_image = matches!(source_of(&self.args), Some(Source::Image(_)));
+        let target = self.args.first().map(String::as_str).unwrap_or_default();
+        let from_image = target != "-" && !is_like_file(target);
         if let (Some(name), false) = (&self.name, from_image) {
             manifest.pod.metadata.name = Some(name.clone());
             manifest = Manifest::parse(manifest.to_json().to_string().as_bytes(), "--name")
@@ -250,6 +252,7 @@ impl Run {
         let uid = random_uuid()?;
         for tries in 1.. {
             let plan = prepare::plan(paths, &id, &uid, &manifest)?;
+            self.check_fits(paths, &plan)?;
             let record = self.record(&id, &uid, &manifest, &plan);
             let input = self.input(&manifest, &plan);
             match pods::create(paths, &record, &serde_json::to_vec(&input)?) {
@@ -258,7 +261,7 @@ impl Run {
                         record,
                         input,
                         lock,
-                        manifest,
+                        plan,
                     });
                 }
                 // A name that was drawn is drawn again.
@@ -271,6 +274,19 @@ impl Run {
             }
         }
         Err(Failure::own("no name is free"))
+    }
+
+    /// What no VM of this machine can be is refused before there is a record of it.
+    fn check_fits(&self, paths: &Paths, plan: &PodPlan) -> Result<(), Failure> {
+        let said = plan.sandbox.annotations.get(annotations::HYPERVISOR);
+        let wanted = self.hypervisor.as_ref().or(said).map(String::as_str);
+        // The trial of KVM is remembered there.
+        crate::files::make_private_dir(&paths.run_root)?;
+        let qemu = Qemu::default();
+        let cache = Some(paths.run_root.as_path());
+        let accelerator = accelerator::choose(wanted, qemu.program(), cache)?;
+        let memory_mib = plan.size.guest_memory_mib();
+        Ok(check_fits(plan.size.vcpus, memory_mib, accelerator)?)
     }
 
     fn record(&self, id: &PodId, uid: &str, manifest: &Manifest, plan: &PodPlan) -> PodRecord {
@@ -321,8 +337,12 @@ impl Run {
 
     /// Pulls the images, and looks whether the Pod fits them.
     fn make_ready(&self, paths: &Paths, made: &mut Made) -> Result<(), Failure> {
-        let record = &mut made.record;
-        let plan = prepare::plan(paths, &record.id, &record.uid, &made.manifest)?;
+        let Made {
+            record,
+            input,
+            plan,
+            ..
+        } = made;
         let began = Instant::now();
         let store = images::open(paths).map_err(image::failure)?;
         let mut options = PullOptions::default();
@@ -330,7 +350,7 @@ impl Run {
         options.stop = images::stop_on_signal()?;
         for container in plan.all_containers() {
             let name = &container.image;
-            if !made.input.images.contains_key(name) {
+            if !input.images.contains_key(name) {
                 options.policy = self.pull.unwrap_or(match container.pull_policy {
                     PullPolicy::Always => Policy::Always,
                     PullPolicy::IfNotPresent => Policy::Missing,
@@ -340,17 +360,19 @@ impl Run {
                 let image = image::pull(&store, name, &options)?;
                 // Held until the Pod has been cleaned up after.
                 let _hold = store.hold(record.id.as_str(), &image)?;
-                made.input.images.insert(name.clone(), image.id.to_string());
+                let found = images::FoundImage::new(&image)
+                    .map_err(|why| Failure::own(format!("image {name}: {why}")))?;
+                input.images.insert(name.clone(), found);
             }
         }
         record.timings.push(timing("images", began.elapsed()));
         for (container, shown) in plan.all_containers().zip(&mut record.containers) {
-            let id = made.input.images.get(&container.image);
-            let id = id.map(String::as_str).unwrap_or_default();
-            let (_, config) = prepare::image(&store, &container.image, id)?;
+            let Some(image) = input.images.get(&container.image) else {
+                continue;
+            };
             // What does not fit is told now, and not by a VM that was started for nothing.
             let spec = container.spec(&skete_pod::ContainerInput {
-                image: &config,
+                image: &image.config,
                 image_name: &container.image,
                 sandbox_id: record.id.as_str(),
                 container_id: record.id.as_str(),
@@ -360,12 +382,12 @@ impl Run {
                     host: &[],
                 },
             })?;
-            shown.image_id = id.to_owned();
+            shown.image_id.clone_from(&image.id);
             let arguments = spec.process().as_ref().and_then(|p| p.args().clone());
             shown.command = typed(&arguments.unwrap_or_default());
         }
         record.save(paths)?;
-        let input = serde_json::to_vec(&made.input)?;
+        let input = serde_json::to_vec(input)?;
         crate::files::write_atomically(&paths.pod_input(&record.id), &input, 0o600)?;
         Ok(())
     }
@@ -414,6 +436,7 @@ impl Run {
         &self,
         paths: &Paths,
         record: &PodRecord,
+        began: Instant,
         spawned: Duration,
     ) -> Result<u8, Failure> {
         let main = record.main_container();
@@ -433,7 +456,7 @@ impl Run {
         };
         let session = Session::connect(paths, &record.id, attachment).await?;
         match session.follow().await? {
-            Outcome::Ended(ended) => self.conclude(record, *ended, spawned),
+            Outcome::Ended(ended) => self.conclude(record, *ended, began, spawned),
             Outcome::ContainerEnded(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
             Outcome::Detached => {
                 crate::complain(&format!(
@@ -460,13 +483,17 @@ impl Run {
         &self,
         record: &PodRecord,
         ended: PodEnded,
+        began: Instant,
         spawned: Duration,
     ) -> Result<u8, Failure> {
         if self.timings {
             let mut timings = ended.timings;
             timings.push(timing("follower", spawned));
-            if let Some(first) = ended.first_output {
-                timings.push(timing("first output after the follower", first));
+            for (what, when) in [
+                ("from the command to a container", ended.first_running),
+                ("from the command to output", ended.first_output),
+            ] {
+                timings.extend(when.map(|when| timing(what, when - began)));
             }
             show_timings(&timings);
         }
@@ -498,20 +525,6 @@ impl Run {
         }
         Ok(code)
     }
-}
-
-/// As [`source`], of what has been looked at already.
-fn source_of(args: &[String]) -> Option<Source<'_>> {
-    let target = args.first()?;
-    let path = Path::new(target);
-    if target == "-" {
-        return Some(Source::Stdin);
-    }
-    Some(if is_like_file(target) {
-        Source::File(path)
-    } else {
-        Source::Image(target)
-    })
 }
 
 fn is_like_file(target: &str) -> bool {

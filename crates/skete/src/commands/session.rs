@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,8 +59,10 @@ pub(crate) struct PodEnded {
     pub(crate) timings: Vec<Timing>,
     /// Exit codes of the containers' latest runs.
     pub(crate) container_codes: BTreeMap<String, u32>,
-    /// How long after the connection the first output came.
-    pub(crate) first_output: Option<Duration>,
+    /// When the first container was running.
+    pub(crate) first_running: Option<Instant>,
+    /// When the first output came.
+    pub(crate) first_output: Option<Instant>,
 }
 
 /// A session.
@@ -75,7 +77,6 @@ pub(crate) struct Session {
     id: PodId,
     ended: PodEnded,
     signals_seen: u32,
-    began: std::time::Instant,
 }
 
 /// The signals of a session.
@@ -169,7 +170,6 @@ impl Session {
             id: id.clone(),
             ended: PodEnded::default(),
             signals_seen: 0,
-            began: std::time::Instant::now(),
         })
     }
 
@@ -232,10 +232,7 @@ impl Session {
                     stream,
                     bytes,
                 }))) => {
-                    let began = self.began;
-                    self.ended
-                        .first_output
-                        .get_or_insert_with(|| began.elapsed());
+                    self.ended.first_output.get_or_insert_with(Instant::now);
                     let bytes = prefixer.pass(container, stream, bytes);
                     printer.put(stream, bytes);
                 }
@@ -286,19 +283,20 @@ impl Session {
                 ended.timings = timings;
                 return Ok(Some(Outcome::Ended(Box::new(ended))));
             }
-            Event::Done
-            | Event::SandboxStarted
-            | Event::ContainerStarted { .. }
-            | Event::Started => {}
+            Event::ContainerStarted { .. } => {
+                self.ended.first_running.get_or_insert_with(Instant::now);
+            }
+            Event::Done | Event::SandboxStarted | Event::Started => {}
         }
         Ok(None)
     }
 
-    /// Whoever read the output has gone, as `head` does: in a pipeline that is the wish to end.
+    /// Whoever read the output has gone, as `head` does: in a pipeline that is a program's end, by
+    /// SIGPIPE, without any grace. (`docker run` leaves the container running, nobody's.)
     async fn reader_gone(&mut self, error: io::Error) -> Result<Outcome, Failure> {
         if error.kind() == io::ErrorKind::BrokenPipe && self.attachment.stop_on_signal {
             self.say(Request::Stop {
-                grace: None,
+                grace: Some(0),
                 signal: None,
             })
             .await;

@@ -6,7 +6,7 @@ use super::control::ask_and_wait;
 use crate::failure::Failure;
 use crate::output;
 use crate::paths::Paths;
-use crate::pods;
+use crate::pods::{self, PodsError};
 use crate::wire::Request;
 
 /// Wait until Pods end, and print their exit codes.
@@ -27,7 +27,9 @@ impl Wait {
         super::for_each(&self.pods, |name| {
             let record = pods::find(paths, name)?;
             let ended = runtime.block_on(ask_and_wait(paths, &record, Request::Watch))?;
-            output::print(&format!("{}\n", ended.exit_code))
+            // One that went with its end cannot be asked any more.
+            let exit_code = ended.ok_or_else(|| PodsError::NotFound(name.to_owned()))?;
+            output::print(&format!("{exit_code}\n"))
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::failure::{OWN_ERROR, chain};
 use crate::files;
 use crate::net;
 use crate::process::Process;
-use crate::record::{End, Phase, PodRecord, Termination};
+use crate::record::{End, Phase, PodRecord, Termination, Timing};
 use crate::shim_client::{self, ShimClient, ShimRecord};
 use crate::shim_process;
 use crate::signals;
@@ -30,6 +30,9 @@ const ATTACH_PATIENCE: Duration = Duration::from_secs(10);
 const DEATH_PATIENCE: Duration = Duration::from_secs(1);
 /// After SIGKILL to all containers the sandbox has nothing to wait for.
 const STOP_GRACE: Duration = Duration::ZERO;
+
+/// Begins the names of phases that are the engine's.
+const ENGINE: &str = "  engine: ";
 
 /// How a Pod comes to its end.
 #[derive(Debug)]
@@ -175,7 +178,8 @@ async fn killed(state: &State) {
     tokio::time::sleep_until(stop.deadline.into()).await;
 }
 
-/// Takes what the engine says about the start, and what size the VM really has.
+/// Takes what the engine says about the start that was not known yet, and what size the VM
+/// really has.
 async fn learn(state: &State, client: &ShimClient) {
     let Ok(status) = client.sandbox_status().await else {
         return;
@@ -186,12 +190,15 @@ async fn learn(state: &State, client: &ShimClient) {
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("timing.")?, value.parse().ok()?)))
         .collect();
-    // `NN.PHASE`, in the order of the numbers.
+    // `NNN.PHASE`, in the order of the numbers.
     timings.sort_unstable();
-    for (key, nanoseconds) in timings {
+    let record = state.record();
+    let of_engine = |timing: &&Timing| timing.phase.starts_with(ENGINE);
+    let known = record.timings.iter().filter(of_engine).count();
+    for (key, nanoseconds) in timings.into_iter().skip(known) {
         let phase = key.split_once('.').map_or(key, |(_, phase)| phase);
         let took = Duration::from_nanos(nanoseconds);
-        state.timed(format!("  engine: {phase}"), took);
+        state.timed(format!("{ENGINE}{phase}"), took);
     }
     let vcpus = number("vcpus").and_then(|v| u32::try_from(v).ok());
     let memory = number("memory-mib");
@@ -411,6 +418,7 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
     };
     let mut gone = sandbox.shim.is_none() && sandbox.started.is_none();
     if let Some(client) = &sandbox.client {
+        learn(state, client).await;
         gone = cleanup::end_sandbox(client, sandbox.shim.as_ref(), STOP_GRACE).await;
     }
     let seconds = sandbox

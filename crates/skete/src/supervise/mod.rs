@@ -12,6 +12,7 @@ mod state;
 mod streams;
 mod subscribers;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, chain, one_line};
 use crate::files;
+use crate::images::FoundImage;
 use crate::lock::Lock;
 use crate::paths::Paths;
 use crate::record::{PodId, PodRecord};
@@ -53,8 +55,8 @@ pub struct Input {
     /// Who comes before anything starts.
     #[serde(default)]
     pub first: First,
-    /// The images that were pulled: reference of the Pod, digest.
-    pub images: std::collections::BTreeMap<String, String>,
+    /// The images, as the Pod names them. They are held for the Pod, so nobody looks again.
+    pub images: BTreeMap<String, FoundImage>,
     /// What the user chose of the VM's makers.
     #[serde(default)]
     pub hypervisor: Option<String>,

@@ -1,23 +1,17 @@
 //! What the kubelet and containerd's CRI plugin work out for a Pod before its sandbox is made,
 //! by `skete-pod`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_network::PodNetwork;
-use skete_pod::{ImageConfig, Manifest, PodContext, PodPlan, RestartPolicy, Role};
+use skete_pod::{Manifest, PodContext, PodPlan, RestartPolicy, Role};
 
 use super::Input;
 use super::plan::{ContainerPlan, Restart};
-use crate::images;
 use crate::paths::Paths;
 use crate::record::{PodId, PodRecord};
-use crate::signals;
-
-/// What an image configuration may have: as the store bounds it.
-const MAX_CONFIG: u64 = 4 << 20;
 
 /// Why a Pod cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -31,41 +25,9 @@ pub enum PrepareError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] skete_pod::WriteError),
-    /// The store is at fault.
-    #[error(transparent)]
-    Image(#[from] skete_image::Error),
-    /// The store is at fault.
-    #[error(transparent)]
-    Store(#[from] skete_image::StoreError),
-    /// An image has gone from the store.
-    #[error("image {0} is not in the store any more")]
-    ImageGone(String),
-    /// An image's configuration cannot be read.
-    #[error("image {image}")]
-    Config {
-        /// Which.
-        image: String,
-        /// Why.
-        #[source]
-        source: skete_pod::ImageConfigError,
-    },
-    /// An image's configuration cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The image's stop signal is none.
-    #[error("image {image}: {message}")]
-    StopSignal {
-        /// Which.
-        image: String,
-        /// Why.
-        message: String,
-    },
+    /// `skete run` has not said which image a container is of.
+    #[error("image {0} was not looked up")]
+    NoImage(String),
 }
 
 /// A Pod that is ready to be run.
@@ -117,28 +79,6 @@ pub fn plan(
     )
 }
 
-/// An image of the store, with its configuration as it came.
-///
-/// # Errors
-/// It is not there, or cannot be read.
-pub fn image(
-    store: &skete_image::Store,
-    name: &str,
-    id: &str,
-) -> Result<(skete_image::Image, ImageConfig), PrepareError> {
-    let image = store
-        .get(id)?
-        .ok_or_else(|| PrepareError::ImageGone(name.to_owned()))?;
-    let path = store.blob_path(&image.id);
-    let bytes = crate::files::read_bounded(&path, MAX_CONFIG)
-        .map_err(|source| PrepareError::Read { path, source })?;
-    let config = ImageConfig::from_json(&bytes).map_err(|source| PrepareError::Config {
-        image: name.to_owned(),
-        source,
-    })?;
-    Ok((image, config))
-}
-
 /// Works everything out, and writes the Pod's files.
 ///
 /// # Errors
@@ -188,12 +128,10 @@ pub fn prepare(
             record.name.clone(),
         ),
     ];
-    let store = images::open(paths)?;
     let mut containers = Vec::new();
     for (place, container) in plan.all_containers().enumerate() {
-        let id = input.images.get(&container.image);
-        let id = id.ok_or_else(|| PrepareError::ImageGone(container.image.clone()))?;
-        let (image, config) = image(&store, &container.image, id)?;
+        let image = input.images.get(&container.image).cloned();
+        let image = image.ok_or_else(|| PrepareError::NoImage(container.image.clone()))?;
         containers.push(Arc::new(ContainerPlan {
             place: u8::try_from(place).unwrap_or(u8::MAX),
             name: container.name.clone(),
@@ -202,10 +140,10 @@ pub fn prepare(
             restart: restart(plan.restart_policy, container.role),
             tty: container.tty,
             stdin: container.stdin,
-            stop_signal: stop_signal(&container.image, &config)?,
+            stop_signal: image.stop_signal,
             layers: image.layers,
             pod: container.clone(),
-            image: config,
+            image: image.config,
             sandbox_id: record.id.to_string(),
             addresses: addresses.clone(),
         }));
@@ -227,14 +165,4 @@ fn restart(policy: RestartPolicy, role: Role) -> Restart {
         (_, RestartPolicy::OnFailure) => Restart::OnFailure,
         (_, RestartPolicy::Never) => Restart::Never,
     }
-}
-
-fn stop_signal(image: &str, config: &ImageConfig) -> Result<u32, PrepareError> {
-    if config.stop_signal.is_empty() {
-        return Ok(signals::TERM);
-    }
-    signals::parse(&config.stop_signal).map_err(|message| PrepareError::StopSignal {
-        image: image.to_owned(),
-        message,
-    })
 }
