@@ -55,6 +55,19 @@ fn a_pod_that_asks_for_the_host_is_refused_in_words_that_help() {
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_pod_with_an_annotation_that_the_node_does_not_allow_is_refused_by_its_name() {
+    let space = Namespace::new("annotated");
+    let plain = pod("tenant", "sleep 1000", "", "");
+    let annotations = "annotations: {io.skete.hypervisor: emulation}, labels:";
+    space.apply(&plain.replace("labels:", annotations));
+    space.event(
+        "tenant",
+        "annotation io.skete.hypervisor is not allowed on this node: remove it from the Pod",
+    );
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_pod_whose_shim_is_killed_is_started_anew_and_nothing_is_left() {
     let space = Namespace::new("killed");
     space.apply(&pod("victim", "sleep 1000", "", ""));

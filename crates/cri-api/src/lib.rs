@@ -28,9 +28,6 @@ pub mod runtime {
     include!(concat!(env!("OUT_DIR"), "/runtime.rs"));
 }
 
-/// containerd's name of the runtime: `runtime_type` in its configuration.
-pub const RUNTIME_TYPE: &str = "io.containerd.skete.v2";
-
 /// containerd's word for a client's own set of names. The Pods of `skete run` live in this one;
 /// the kubelet's in `k8s.io`.
 pub const OWN_NAMESPACE: &str = "skete";

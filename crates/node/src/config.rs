@@ -7,7 +7,6 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use skete_cri_api::RUNTIME_TYPE;
 use toml_edit::{Array, DocumentMut, Item, TomlError, Value};
 
 /// Name of the imported file.
@@ -193,13 +192,12 @@ impl DropIn<'_> {
         let shim = quoted(&self.shim.to_string_lossy());
         for handler in self.handlers {
             let key = quoted(handler);
-            let kind = quoted(RUNTIME_TYPE);
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
                 "\n[plugins.\"{RUNTIME}\".containerd.runtimes.{key}]\n\
-                 runtime_type = {kind}\n\
-                 runtime_path = {shim}\n\
+                 # A path, for to a shim that is its own sandboxer no `runtime_path` applies.\n\
+                 runtime_type = {shim}\n\
                  # The shim makes the sandbox: a VM, without a pause container or its image.\n\
                  sandboxer = \"shim\"\n\
                  disable_pause_image_pull = true\n\

@@ -105,9 +105,8 @@ fn the_imported_file_is_toml_whatever_the_path() {
     let runtimes = &document["plugins"][RUNTIME]["containerd"]["runtimes"];
     for handler in &handlers {
         let runtime = &runtimes[handler];
-        assert_eq!(runtime["runtime_type"].as_str(), Some(RUNTIME_TYPE));
         assert_eq!(
-            runtime["runtime_path"].as_str(),
+            runtime["runtime_type"].as_str(),
             Some("/opt/a \"b\"\\c/shim")
         );
         assert!(runtime.get("pod_annotations").is_none());

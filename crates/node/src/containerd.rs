@@ -188,15 +188,15 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// The shim of a runtime; empty if containerd looks for it by the runtime's type. `None` if
-    /// there is no such runtime.
+    /// What runs a runtime's Pods: the shim's path, or the name that containerd finds it by. `None`
+    /// if there is no such runtime.
     #[must_use]
-    pub fn runtime_path(&self, handler: &str) -> Option<&str> {
+    pub fn runtime_type(&self, handler: &str) -> Option<&str> {
         let runtimes = self.plugin(RUNTIME)?.get("containerd")?.get("runtimes")?;
         let runtime = runtimes.get(handler)?;
         Some(
             runtime
-                .get("runtime_path")
+                .get("runtime_type")
                 .and_then(Item::as_str)
                 .unwrap_or_default(),
         )

@@ -64,15 +64,15 @@ fn the_effective_configuration_tells_runtimes_differs_and_address() {
     [plugins.'io.containerd.cri.v1.runtime'.containerd]
       [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes]
         [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
-          runtime_path = ''
+          runtime_type = 'io.containerd.runc.v2'
   [plugins.'io.containerd.server.v1.grpc']
     address = '/x.sock'
   [plugins.'io.containerd.service.v1.diff-service']
     default = ['walking', 'mine']
 ",
     );
-    assert_eq!(new.runtime_path("runc"), Some(""));
-    assert_eq!(new.runtime_path("skete"), None);
+    assert_eq!(new.runtime_type("runc"), Some("io.containerd.runc.v2"));
+    assert_eq!(new.runtime_type("skete"), None);
     assert_eq!(new.differs(), ["walking", "mine"]);
     assert!(new.discards_layers());
     assert!(new.pulls_unpack_erofs());

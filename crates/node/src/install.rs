@@ -13,7 +13,7 @@ use crate::config::{self, DROP_IN, DropIn, EROFS, Main};
 use crate::containerd::{self, Containerd, Effective};
 use crate::error::FileError;
 use crate::files;
-use crate::label::Label;
+use crate::label::{self, Label};
 use crate::program;
 use crate::record::{self, Edit, Record};
 use crate::systemd;
@@ -113,6 +113,8 @@ pub struct Install {
     pub restart: bool,
     /// The node to label, if it can be.
     pub label: Option<Label>,
+    /// The node's name; this machine's if there is none.
+    pub node: Option<String>,
 }
 
 /// What was done.
@@ -220,7 +222,7 @@ impl Install {
     ) -> Result<(), Error> {
         let ours = previous.map_or(&[][..], |previous| previous.handlers.as_slice());
         let taken = |handler: &&String| {
-            effective.runtime_path(handler).is_some() && !ours.contains(handler)
+            effective.runtime_type(handler).is_some() && !ours.contains(handler)
         };
         if let Some(handler) = self.handlers.iter().find(taken) {
             return Err(Error::HandlerTaken(handler.clone()));
@@ -411,7 +413,7 @@ impl Install {
         let effective = containerd.effective()?;
         let shim = versions.current().join(SHIM);
         let handled = |handler: &String| {
-            effective.runtime_path(handler).map(Path::new) == Some(shim.as_path())
+            effective.runtime_type(handler).map(Path::new) == Some(shim.as_path())
         };
         let converted = effective.differs().first().map(String::as_str) == Some(EROFS);
         if converted && self.handlers.iter().all(handled) {
@@ -451,19 +453,18 @@ impl Install {
     }
 
     fn set_label(&self, record: &mut Record, done: &mut Installed) -> Result<(), Error> {
-        let Some(label) = &self.label else {
-            done.left.push(crate::label::by_hand(None));
+        let Some(node) = &self.label else {
+            done.left.push(label::by_hand(self.node.as_deref()));
             return Ok(());
         };
-        match label.set() {
+        match node.set() {
             Ok(()) => {
-                record.label = Some(label.clone());
+                record.label = Some(node.clone());
                 record.save(&self.prefix)?;
             }
-            Err(error) => done.left.push(format!(
-                "{} ({error})",
-                crate::label::by_hand(Some(&label.node))
-            )),
+            Err(error) => done
+                .left
+                .push(format!("{} ({error})", label::by_hand(Some(&node.node)))),
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ impl Node {
             allow_annotations: Vec::new(),
             restart: true,
             label: None,
+            node: Some("worker-1".to_owned()),
         };
         Self { dir, install }
     }
@@ -134,7 +135,7 @@ fn an_installed_node_hands_pods_to_the_shim_and_is_left_as_it_was() {
         let shim = node.install.prefix.join("current").join(SHIM);
         let effective = node.effective();
         assert_eq!(
-            effective.runtime_path("skete").map(PathBuf::from),
+            effective.runtime_type("skete").map(PathBuf::from),
             Some(shim.clone())
         );
         assert_eq!(effective.differs()[0], "erofs");
@@ -145,7 +146,8 @@ fn an_installed_node_hands_pods_to_the_shim_and_is_left_as_it_was() {
                 .iter()
                 .any(|line| line.contains("current/libexec"))
         );
-        assert!(done.left.iter().any(|line| line.contains("kubectl label")));
+        let label = "kubectl label node worker-1 skete.io/runtime=true".to_owned();
+        assert!(done.left.contains(&label));
         let main = node.read("etc/containerd/config.toml");
         for line in text.lines().filter(|line| !line.contains("imports")) {
             assert!(main.lines().any(|found| found == line), "{line:?}: {main}");
@@ -162,7 +164,7 @@ fn a_node_without_a_configuration_gets_a_minimal_one_and_loses_it_again() {
     let node = Node::new();
     let before = node.tree();
     node.install.run().unwrap();
-    assert!(node.effective().runtime_path("skete").is_some());
+    assert!(node.effective().runtime_type("skete").is_some());
     node.uninstall().run().unwrap();
     assert_eq!(node.tree(), before);
 }
@@ -185,7 +187,7 @@ fn a_second_installation_changes_nothing_but_what_is_new() {
     node.install.allow_annotations = vec!["io.skete.memory".to_owned()];
     let upgraded = node.install.run().unwrap();
     assert_ne!(upgraded.version, first.version);
-    assert!(node.effective().runtime_path("skete-large").is_some());
+    assert!(node.effective().runtime_type("skete-large").is_some());
     let policy = Policy::load(&Programs::below(&node.install.prefix.join("current")).policy());
     assert!(
         policy

@@ -278,7 +278,7 @@ fn check_containerd(
     let containerd = Containerd::find(program, &record.containerd_config)?;
     let effective = containerd.effective()?;
     for handler in &record.handlers {
-        if effective.runtime_path(handler).map(Path::new) != Some(shim) {
+        if effective.runtime_type(handler).map(Path::new) != Some(shim) {
             problems.push(format!(
                 "containerd's configuration has no runtime {handler} with {}: run `skete node \
                  install` again",

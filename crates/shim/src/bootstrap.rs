@@ -14,10 +14,11 @@ use containerd_shim_protos::protobuf::CodedOutputStream;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::shim_async::Task;
 use containerd_shim_protos::types::introspection::RuntimeInfo;
-use skete_cri_api::RUNTIME_TYPE;
 use skete_sandbox::cleanup;
 use skete_sandbox::layout::{Layout, Roots};
 
+/// The runtime's name.
+const RUNTIME: &str = "io.containerd.skete.v2";
 /// 128 + SIGKILL: what is left of a sandbox is killed.
 const KILLED: u32 = 137;
 /// The mount types that the engine takes as they are, for it makes disks of them.
@@ -34,7 +35,7 @@ pub async fn act() {
         no_sub_reaper: true,
         ..Config::default()
     };
-    run::<Action>(RUNTIME_TYPE, Some(config)).await;
+    run::<Action>(RUNTIME, Some(config)).await;
 }
 
 struct Action {

@@ -140,6 +140,7 @@ impl InstallArgs {
             allow_annotations: self.allow_annotations.clone(),
             restart: !self.no_restart,
             label: Label::of_this_node(self.kubeconfig.as_deref(), self.node_name.as_deref()),
+            node: self.node_name.clone(),
         }
         .run()?;
         output::print(&format!(
