@@ -4,14 +4,19 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 /// Longer than anything takes under emulation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// What every container here runs.
+/// What most containers here run.
 pub(crate) const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-1";
+/// What has curl, too, and a C library that finds names.
+pub(crate) const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";
+/// Held by every test, and alone by one that disturbs the others.
+static NODE: RwLock<()> = RwLock::new(());
 
 /// A program run against the cluster: `cargo xtask cluster --name NAME` and what follows.
 pub(crate) fn cluster(arguments: &[&str]) -> Command {
@@ -31,13 +36,32 @@ pub(crate) fn sandboxes() -> PathBuf {
 /// A namespace, deleted with this value.
 pub(crate) struct Namespace {
     name: String,
+    _shared: Option<RwLockReadGuard<'static, ()>>,
+    _alone: Option<RwLockWriteGuard<'static, ()>>,
 }
 
 impl Namespace {
     /// Makes it.
     pub(crate) fn new(name: &str) -> Self {
+        let shared = NODE.read().unwrap_or_else(PoisonError::into_inner);
+        Self::make(name, Some(shared), None)
+    }
+
+    /// Makes one while no other test runs.
+    pub(crate) fn alone(name: &str) -> Self {
+        let alone = NODE.write().unwrap_or_else(PoisonError::into_inner);
+        Self::make(name, None, Some(alone))
+    }
+
+    fn make(
+        name: &str,
+        shared: Option<RwLockReadGuard<'static, ()>>,
+        alone: Option<RwLockWriteGuard<'static, ()>>,
+    ) -> Self {
         let namespace = Self {
             name: format!("{name}-{}", std::process::id()),
+            _shared: shared,
+            _alone: alone,
         };
         let made = cluster(&["kubectl", "create", "namespace", &namespace.name]).output();
         assert!(made.unwrap().status.success(), "namespace {name}");
@@ -174,13 +198,17 @@ pub(crate) fn pod(name: &str, script: &str, more: &str, container: &str) -> Stri
             .map(|line| format!("\n{pad}{line}"))
             .collect::<String>()
     };
+    let image = match container.contains("image:") {
+        true => String::new(),
+        false => format!("    image: {BUSYBOX}\n"),
+    };
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nspec:\n\
          \x20 runtimeClassName: skete\n\
          \x20 terminationGracePeriodSeconds: 1{}\n\
          \x20 containers:\n\
          \x20 - name: main\n\
-         \x20   image: {BUSYBOX}\n\
+{image}\
          \x20   command: [sh, -c, {script:?}]{}\n",
         indent(more, 2),
         indent(container, 4),

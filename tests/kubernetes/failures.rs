@@ -11,7 +11,8 @@ fn a_containers_last_words_and_its_end_for_want_of_memory_reach_its_status() {
     let space = Namespace::new("ends");
     let script = "echo no more > /dev/termination-log; exit 3";
     space.apply(&pod("words", script, "restartPolicy: Never", ""));
-    let hungry = "tail -c 1000000000 /dev/zero";
+    // Memory that is written to is charged to who writes.
+    let hungry = "exec dd if=/dev/zero of=/dev/shm/file bs=1M count=60";
     space.apply(&pod(
         "hungry",
         hungry,
@@ -122,7 +123,7 @@ fn a_pod_whose_shim_is_killed_is_started_anew_and_nothing_is_left() {
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_restart_of_containerd_leaves_pods_as_they_are() {
-    let space = Namespace::new("restart");
+    let space = Namespace::alone("restart");
     space.apply(&pod("stays", "date +%s%N; sleep 1000", "", ""));
     space.ready("stays");
     let began = space.kubectl(&["logs", "stays"]);

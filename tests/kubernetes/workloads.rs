@@ -1,12 +1,17 @@
 //! What people run on a cluster, in VMs.
 
-use crate::cluster::{BUSYBOX, Namespace, cluster, pod};
+use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, pod};
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_pod_runs_in_a_vm_of_its_own_and_nobody_notices() {
     let space = Namespace::new("plain");
-    space.apply(&pod("one", "echo hello; sleep 1000", "", ""));
+    space.apply(&pod(
+        "one",
+        "echo hello; sleep 1000",
+        "",
+        &format!("image: {AGNHOST}"),
+    ));
     let object = space.ready("one");
     assert_eq!(object["status"]["qosClass"], "BestEffort");
     assert_eq!(space.kubectl(&["logs", "one"]), "hello\n");
@@ -18,7 +23,8 @@ fn a_pod_runs_in_a_vm_of_its_own_and_nobody_notices() {
     // The API server's address reaches it through the Pod's own veth and kube-proxy's rules.
     let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
     space.exec("one", &format!("test -s {token}"));
-    space.exec("one", "nc -z kubernetes.default.svc 443");
+    let server = "curl -sk --retry 5 https://kubernetes.default.svc/version";
+    assert!(space.exec("one", server).contains("gitVersion"));
 }
 
 #[test]
@@ -53,12 +59,17 @@ metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 ",
     );
-    space.apply(&pod("client", "sleep 1000", "", ""));
+    space.apply(&pod(
+        "client",
+        "sleep 1000",
+        "",
+        &format!("image: {AGNHOST}"),
+    ));
     space.ready("client");
     for version in ["one", "two"] {
         space.apply(&deployment(version));
         space.kubectl(&["rollout", "status", "deployment/web", "--timeout=240s"]);
-        let answer = space.exec_until("client", "wget -qO- -T 5 http://web");
+        let answer = space.exec_until("client", "curl -fsS --max-time 5 http://web");
         assert_eq!(answer.trim(), version);
     }
 }

@@ -226,7 +226,9 @@ impl<'a> Starter<'a> {
                     .cluster
                     .ask(&["get", "node", &node, "-o", path])?
                     .as_deref()
-                    == Some("True"))
+                    == Some("True")
+                // Without it no Pod is taken; it comes a moment after the first namespaces.
+                && self.cluster.ask(&["get", "serviceaccount", "default"])?.is_some())
         })
     }
 

@@ -73,6 +73,8 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
     );
     let started = Instant::now();
     let tests = {
+        // A run that was killed may have left its own.
+        drop(Policy(cluster));
         let _policy = (options.runtime != cluster::RUNC)
             .then(|| Policy::new(cluster, options.runtime))
             .transpose()?;
@@ -187,8 +189,11 @@ fn ginkgo(options: &Options<'_>, focus: &str, out: &Path) -> Result<Vec<Test>, F
         log.display()
     );
     let report = out.join("report.json");
-    let mut ginkgo = cluster.enter(cluster::program("ginkgo")?);
+    // If this process is killed, they do not run on for hours.
+    let mut ginkgo = cluster.enter("setpriv");
     ginkgo
+        .args(["--pdeathsig", "TERM"])
+        .arg(cluster::program("ginkgo")?)
         .arg(format!("--procs={}", options.procs))
         .arg(format!("--timeout={}", options.timeout))
         .args(["--no-color", "--silence-skips", "--json-report=report.json"])
