@@ -409,16 +409,16 @@ impl Install {
             ));
             return Ok(());
         }
+        systemd::reload().map_err(containerd::Error::from)?;
         if !self.restart {
-            done.left
-                .push("systemctl daemon-reload && systemctl restart containerd".to_owned());
+            done.left.push("systemctl restart containerd".to_owned());
             return Ok(());
         }
         if let Err(error) = systemd::restart() {
             // The first error is the one to tell.
             let _ = undo::take_back(&self.prefix, record);
             // Pods of other runtimes need it whatever comes of ours.
-            let _ = systemd::restart();
+            let _ = systemd::reload().and_then(|()| systemd::restart());
             return Err(Error::Restart(error));
         }
         done.restarted = true;

@@ -96,12 +96,16 @@ impl Uninstall {
             }
         }
         undo::take_back(&self.prefix, &record)?;
-        if !systemd::is_running(&self.root) || !self.restart {
-            done.left
-                .push("restart containerd: it still has the runtime in memory".to_owned());
-        } else {
+        let systemd = systemd::is_running(&self.root);
+        if systemd {
+            systemd::reload().map_err(Error::Restart)?;
+        }
+        if systemd && self.restart {
             systemd::restart().map_err(Error::Restart)?;
             done.restarted = true;
+        } else {
+            done.left
+                .push("restart containerd: it still has the runtime in memory".to_owned());
         }
         undo::remove_programs(&self.prefix, &record)?;
         drop(lock);
