@@ -65,6 +65,35 @@ fn a_pod_with_an_annotation_that_the_node_does_not_allow_is_refused_by_its_name(
         "tenant",
         "annotation io.skete.hypervisor is not allowed on this node: remove it from the Pod",
     );
+    space.kubectl(&["delete", "pod", "tenant", "--now"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let idle = shims_without_a_sandbox();
+        if idle.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "shims are left: {idle:?}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// The ids of those that run on the node. One that has just been started is among them.
+fn shims_without_a_sandbox() -> Vec<String> {
+    let sandboxes = sandboxes();
+    let node = sandboxes.ancestors().nth(2).unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.filter_map(|process| {
+        let bytes = std::fs::read(process.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " "))
+    });
+    commands
+        .filter(|command| command.contains("containerd-shim-skete-v2"))
+        .filter(|command| command.contains(&format!("-address {}/", node.display())))
+        .filter_map(|command| {
+            let id = command.split(" -id ").nth(1)?.split(' ').next()?;
+            (!sandboxes.join(id).exists()).then(|| id.to_owned())
+        })
+        .collect()
 }
 
 #[test]

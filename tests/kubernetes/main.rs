@@ -6,6 +6,7 @@
 
 mod cluster;
 mod failures;
+mod node;
 mod resize;
 mod streams;
 mod volumes;

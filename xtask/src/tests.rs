@@ -43,6 +43,12 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
         .env("SKETE_TEST_KERNEL", staged.join("share/skete/vmlinux"))
         .env("SKETE_TEST_VSOCK", staged.join("bin/skete-vsock"))
         .env("SKETE_TEST_AGENT", stage::agent()?);
+    // The tests of `skete node install` ask a real one once there is one.
+    if let Ok(containerd) = cluster::program("containerd")
+        && containerd.is_file()
+    {
+        tests.env("SKETE_TEST_CONTAINERD", containerd);
+    }
     run(&mut tests)?;
     if filter.is_none() {
         let cluster = Cluster::new("test", None)?;

@@ -177,11 +177,14 @@ impl SandboxApi for SandboxService {
         _: &TtrpcContext,
         asked: ShutdownSandboxRequest,
     ) -> Answer<ShutdownSandboxResponse> {
-        let sandbox = self.0.sandbox(&asked.sandbox_id)?;
-        if sandbox.ended().is_none() {
-            sandbox.stop().await;
+        // containerd ends a shim by this even if its sandbox was refused and never made.
+        if self.0.current().is_some() || asked.sandbox_id != self.0.id {
+            let sandbox = self.0.sandbox(&asked.sandbox_id)?;
+            if sandbox.ended().is_none() {
+                sandbox.stop().await;
+            }
+            answer(sandbox.remove())?;
         }
-        answer(sandbox.remove())?;
         self.0.shutdown.notify_one();
         Ok(ShutdownSandboxResponse::new())
     }

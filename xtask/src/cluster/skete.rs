@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Cluster, must_be_root, programs, up};
 use crate::command::{Failure, run};
 use crate::{repository, stage};
 
-/// Below the cluster's directory, where the runtime is installed.
-const PREFIX: &str = "opt/skete";
+/// Where the runtime is installed.
+pub(crate) fn prefix(cluster: &Cluster) -> PathBuf {
+    cluster.dir().join("opt/skete")
+}
 
 /// Builds the runtime, installs it on the node, has containerd read its configuration anew, and
 /// makes the RuntimeClass.
@@ -18,7 +20,7 @@ pub(crate) fn install(cluster: &Cluster) -> Result<(), Failure> {
     cluster.must_be_up()?;
     let staged = stage::build()?;
     let dir = cluster.dir();
-    let prefix = dir.join(PREFIX);
+    let prefix = prefix(cluster);
     run(cluster
         .enter(staged.join("bin/skete"))
         .args(["node", "install", "--no-restart", "--allow-emulation"])
