@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod netns;
 mod plugin;
 mod pod_network;
+mod probe;
 mod records;
 mod rules;
 mod sys;
@@ -26,7 +27,7 @@ mod tc;
 #[cfg(test)]
 mod testing;
 
-pub use attach::{Attachment, Error as AttachError, Interface, attach, detach, probe};
+pub use attach::{Attachment, Error as AttachError, Interface, attach, detach};
 pub use bridge::Error as BridgeError;
 pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
 pub use interface::{Mac, Route};
@@ -34,4 +35,5 @@ pub use plugin::Error as PluginError;
 pub use pod_network::{
     CniDns, Error as PodNetworkError, Kind, PodNetwork, PodNetworks, Swept, netns_name,
 };
+pub use probe::probe;
 pub use records::Error as RecordsError;
