@@ -3,12 +3,15 @@
 
 mod bench;
 mod command;
+mod cpio;
 mod image;
 mod initramfs;
 mod kernel;
+mod links;
 mod packages;
 mod stage;
 mod tests;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -24,9 +27,11 @@ usage: cargo xtask COMMAND
   install [PREFIX]   build, and install into PREFIX (/usr/local)
   uninstall [PREFIX] remove what install put there
   test [FILTER]      install what the tests need and pass them all
-  bench              measure what SPECIFICATION.md promises, and print the figures
+  bench [PART …]     measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
+  docs               make the book of docs/ (installs mdBook, once)
+  audit              check the dependencies (installs cargo-deny, once)
 
 Kernel and downloads are kept in ~/.cache/skete, or where SKETE_CACHE says.";
 
@@ -46,7 +51,9 @@ fn main() -> ExitCode {
         ("uninstall", [prefix]) => stage::uninstall(Path::new(prefix)),
         ("test", []) => tests::all(None),
         ("test", [filter]) => tests::all(Some(filter)),
-        ("bench", []) => bench::all(),
+        ("bench", names) => bench::measure(names),
+        ("docs", []) => tools::docs(),
+        ("audit", []) => tools::audit(),
         ("lint", []) => tests::lint(),
         ("help" | "-h" | "--help", _) => {
             println!("{HELP}");
