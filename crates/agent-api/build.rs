@@ -1,7 +1,9 @@
 //! Generates the messages and the ttrpc service from `proto/agent.proto`, without `protoc`.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
-use std::{env, fs, io};
+use std::{env, io};
 
 use ttrpc_codegen::{Codegen, Customize};
 
@@ -18,17 +20,9 @@ fn main() -> io::Result<()> {
             ..Default::default()
         })
         .run()?;
-    for file in ["agent.rs", "agent_ttrpc.rs"] {
-        strip_inner_lines(&Path::new(&out).join(file))?;
-    }
-    Ok(())
-}
-
-/// `include!` takes no inner attributes and no inner doc comments, so they go.
-fn strip_inner_lines(file: &Path) -> io::Result<()> {
-    let text = fs::read_to_string(file)?;
-    let kept = text
-        .lines()
-        .filter(|line| !line.starts_with("#![") && !line.starts_with("//!"));
-    fs::write(file, kept.collect::<Vec<_>>().join("\n"))
+    // The messages' module is in there. `gen_mod` would add an inner attribute, which `include!`
+    // does not take.
+    let index = Path::new(&out).join("mod.rs");
+    let mut index = OpenOptions::new().append(true).open(index)?;
+    index.write_all(b"\npub mod agent_ttrpc;\n")
 }

@@ -1,14 +1,10 @@
-//! Writes the guest's initial file system: the agent as `/init`, and the directories that it
-//! mounts on. A cpio archive in the `newc` format (`Documentation/driver-api/early-userspace`),
-//! uncompressed, and the same bytes for the same agent.
+//! Writes the guest's initial file system, with the agent as its first program.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-const DIRECTORY: u32 = 0o040_755;
-const PROGRAM: u32 = 0o100_755;
-const DEVICE: u32 = 0o020_600;
+use crate::cpio::archive;
 
 /// Why there is no initial file system.
 #[derive(Debug, thiserror::Error)]
@@ -76,54 +72,6 @@ fn check(program: &[u8]) -> Result<(), &'static str> {
         None => Err("its headers are cut off"),
         Some(kinds) if kinds.contains(&PT_INTERP.into()) => Err("it is not statically linked"),
         Some(_) => Ok(()),
-    }
-}
-
-/// The archive.
-fn archive(program: &[u8]) -> Vec<u8> {
-    let mut cpio = Cpio::default();
-    for directory in ["dev", "proc", "run", "sys"] {
-        cpio.entry(directory, DIRECTORY, (0, 0), &[]);
-    }
-    // The kernel opens it as the first program's standard streams.
-    cpio.entry("dev/console", DEVICE, (5, 1), &[]);
-    cpio.entry("init", PROGRAM, (0, 0), program);
-    cpio.entry("TRAILER!!!", 0, (0, 0), &[]);
-    cpio.0
-}
-
-/// An archive that grows.
-#[derive(Default)]
-struct Cpio(Vec<u8>);
-
-impl Cpio {
-    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
-        // Every entry is a file of its own: a number that repeats would be a hard link.
-        let inode = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        let links = if mode & 0o170_000 == DIRECTORY & 0o170_000 {
-            2
-        } else {
-            1
-        };
-        let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
-        let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
-        let fields = [
-            inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0,
-        ];
-        self.0.extend_from_slice(b"070701");
-        for field in fields {
-            // Writing to a Vec cannot fail.
-            let _ = write!(self.0, "{field:08x}");
-        }
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.push(0);
-        self.align();
-        self.0.extend_from_slice(content);
-        self.align();
-    }
-
-    fn align(&mut self) {
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 }
 

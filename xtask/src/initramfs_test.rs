@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::*;
 
 /// An ELF header with one program header of this kind.

@@ -4,13 +4,16 @@
 mod bench;
 mod cluster;
 mod command;
+mod cpio;
 mod e2e;
 mod image;
 mod initramfs;
 mod kernel;
+mod links;
 mod packages;
 mod stage;
 mod tests;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -28,9 +31,11 @@ usage: cargo xtask COMMAND
   test [FILTER]      install what the tests need and pass them all
   cluster …          a real one-node Kubernetes on this machine: `cargo xtask cluster help`
   e2e [FOCUS]        Kubernetes' own tests on it, with Skete: `cargo xtask e2e help`
-  bench              measure what SPECIFICATION.md promises, and print the figures
+  bench [PART …]     measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
+  docs               make the book of docs/ (installs mdBook, once)
+  audit              check the dependencies (installs cargo-deny, once)
 
 Kernel and downloads are kept in ~/.cache/skete, or where SKETE_CACHE says.";
 
@@ -52,7 +57,9 @@ fn main() -> ExitCode {
         ("test", [filter]) => tests::all(Some(filter)),
         ("cluster", _) => cluster::command(&rest),
         ("e2e", _) => e2e::command(&rest),
-        ("bench", []) => bench::all(),
+        ("bench", names) => bench::measure(names),
+        ("docs", []) => tools::docs(),
+        ("audit", []) => tools::audit(),
         ("lint", []) => tests::lint(),
         ("help" | "-h" | "--help", _) => {
             println!("{HELP}");

@@ -49,7 +49,7 @@ pub(crate) const IMAGES: &[&str] = &[
 /// To make the image of the examples.
 pub(crate) const EXAMPLES: &[&str] = &["busybox-static"];
 /// To measure.
-pub(crate) const BENCH: &[&str] = &["busybox-static", "procps", "python3", "runc"];
+pub(crate) const BENCH: &[&str] = &["busybox-static", "procps", "python3", "runc", "runsc"];
 /// To test.
 pub(crate) const TEST: &[&str] = &[
     "attr",

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::cluster::{self, Cluster};
 use crate::command::{Failure, run};
-use crate::{packages, repository, stage};
+use crate::{links, packages, repository, stage};
 
 /// A file that passes this many lines wants to be two.
 const MAX_LINES: usize = 600;
@@ -76,6 +76,10 @@ pub(crate) fn lint() -> Result<(), Failure> {
         "-D",
         "warnings",
     ]))?;
+    let broken = links::broken(&repository());
+    if !broken.is_empty() {
+        return Err(Failure::new(broken.join("\n")));
+    }
     let mut long = Vec::new();
     for dir in ["crates", "xtask", "tests"] {
         long_files(&repository().join(dir), &mut long);

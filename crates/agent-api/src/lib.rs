@@ -8,13 +8,14 @@
 //!   side closes its half. Streams are connected before the process starts.
 //! * [`FORWARD_PORT`]: a TCP connection into the guest's network namespace. The engine sends one
 //!   `tcp ADDRESS:PORT` line, the agent answers as above, and raw bytes follow.
-#![forbid(unsafe_code)]
+// What is generated allows unsafe code for itself, and has none.
+#![deny(unsafe_code)]
 
 mod stdio;
 
 pub use stdio::{HeaderError, MAX_LINE, OK_LINE, StdioHeader, StdioStream};
 
-/// The messages of `proto/agent.proto`.
+/// What is generated of `proto/agent.proto`.
 #[allow(
     warnings,
     missing_docs,
@@ -22,21 +23,14 @@ pub use stdio::{HeaderError, MAX_LINE, OK_LINE, StdioHeader, StdioStream};
     clippy::all,
     clippy::unwrap_used
 )]
-pub mod agent {
-    include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/mod.rs"));
 }
 
-/// The service of `proto/agent.proto`: client, server trait and registration.
-#[allow(
-    warnings,
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::unwrap_used
-)]
-pub mod agent_ttrpc {
-    include!(concat!(env!("OUT_DIR"), "/agent_ttrpc.rs"));
-}
+/// The messages.
+pub use generated::agent;
+/// The service: client, server trait and registration.
+pub use generated::agent_ttrpc;
 
 /// The guest's context id. Every guest has the same one: each has a vsock device of its own.
 pub const GUEST_CID: u32 = 3;

@@ -16,7 +16,7 @@ pub use size::{
     DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB, Size, SizeError, cpu_period_us,
 };
 
-/// The messages of `proto/runtime.proto`.
+/// What is generated of `proto/runtime.proto`.
 #[allow(
     warnings,
     missing_docs,
@@ -24,13 +24,16 @@ pub use size::{
     clippy::all,
     clippy::unwrap_used
 )]
-pub mod runtime {
-    include!(concat!(env!("OUT_DIR"), "/runtime.rs"));
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/mod.rs"));
 }
 
 /// containerd's word for a client's own set of names. The Pods of `skete run` live in this one;
 /// the kubelet's in `k8s.io`.
 pub const OWN_NAMESPACE: &str = "skete";
+
+/// The messages.
+pub use generated::runtime;
 
 /// `type_url` of the `Any` that holds a [`runtime::PodSandboxConfig`].
 pub const POD_SANDBOX_CONFIG_TYPE_URL: &str = "runtime.v1.PodSandboxConfig";

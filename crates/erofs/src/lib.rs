@@ -52,7 +52,7 @@ mod xattr;
 use std::io::{Read, Seek, Write};
 
 pub use error::{EntryError, Error, Name, TarError};
-pub use limits::Limits;
+pub use limits::{Limits, MAX_LAYERS};
 
 /// How to convert.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,8 @@
 //! How much a layer may ask for.
 
+/// Layers that one image may have: the bound of docker's layer store, and room on one disk.
+pub const MAX_LAYERS: usize = 127;
+
 /// Bounds on what a hostile or broken layer can cost. The defaults take any layer that real
 /// images have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub struct Limits {
     pub manifest: u64,
     /// Bytes of an image configuration: 4 MiB.
     pub config: u64,
-    /// Layers in one image: 127, the bound of docker's layer store.
+    /// Layers in one image: [`skete_erofs::MAX_LAYERS`].
     pub layers: usize,
     /// Bytes of all layers of one image together, uncompressed: 64 GiB.
     pub uncompressed: u64,
@@ -38,7 +38,7 @@ impl Default for Limits {
         Self {
             manifest: 4 * MIB,
             config: 4 * MIB,
-            layers: 127,
+            layers: skete_erofs::MAX_LAYERS,
             uncompressed: 64 * GIB,
             ratio: 250,
             ratio_from: GIB,

@@ -31,9 +31,6 @@ use crate::{filter, netns, sys, tc};
 /// Taps are called this and the index of the interface that they stand behind.
 const TAP: &str = "sktap";
 
-/// What stands in for an interface in [`probe`].
-const PROBE: &str = "skprobe";
-
 /// What can go wrong in attaching to a network namespace.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +86,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A trial's frames did not fare as they should.
+    #[error("the filter at a tap {0}")]
+    Filter(&'static str),
     /// What the interfaces had cannot be kept or read again.
     #[error("cannot keep what the interfaces had in {}", .path.display())]
     State {
@@ -176,37 +176,6 @@ pub fn detach(netns: &Path, state: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether this kernel can do what [`attach`] does, found out by doing it in a namespace that is
-/// gone afterwards.
-///
-/// # Errors
-/// What it cannot do. A stock kernel does it with the modules tun, sch_ingress, cls_bpf and
-/// act_mirred, which it loads by itself.
-pub fn probe() -> Result<(), Error> {
-    netns::inside_new(|| {
-        let tap_failed = |source| Error::Tap {
-            interface: PROBE.into(),
-            source,
-        };
-        // A tap stands in for the interface, another one behind it.
-        let _interface = sys::open_tap(PROBE).map_err(|source| tap_error(PROBE, PROBE, source))?;
-        let interface = Configuration {
-            index: index_of(PROBE).map_err(tap_failed)?,
-            name: PROBE.into(),
-            mac: Mac([0x02, 0, 0, 0, 0, 1]),
-            mtu: 1500,
-            addresses: Vec::new(),
-            routes: Vec::new(),
-        };
-        let mut netlink = Netlink::open().map_err(|source| Error::Read {
-            netns: "/proc/thread-self/ns/net".into(),
-            source,
-        })?;
-        stand_behind(&mut netlink, interface).map(drop)
-    })
-    .map_err(|source| entering(Path::new("/proc/thread-self/ns/net"), source))?
-}
-
 fn open(netns: &Path) -> Result<(File, u64), Error> {
     let file = File::open(netns).and_then(|file| {
         let id = file.metadata()?.ino();
@@ -221,7 +190,7 @@ fn open(netns: &Path) -> Result<(File, u64), Error> {
     })
 }
 
-fn entering(netns: &Path, source: io::Error) -> Error {
+pub(crate) fn entering(netns: &Path, source: io::Error) -> Error {
     Error::Namespace(netns::Error::System {
         action: "enter the network namespace",
         path: netns.to_owned(),
@@ -264,7 +233,10 @@ fn union<T: Clone + PartialEq>(first: &[T], second: &[T]) -> Vec<T> {
 }
 
 /// Makes the tap behind one interface and takes the interface's addresses from it.
-fn stand_behind(netlink: &mut Netlink, interface: Configuration) -> Result<Interface, Error> {
+pub(crate) fn stand_behind(
+    netlink: &mut Netlink,
+    interface: Configuration,
+) -> Result<Interface, Error> {
     let Configuration {
         index,
         name,
@@ -304,24 +276,11 @@ fn stand_behind(netlink: &mut Netlink, interface: Configuration) -> Result<Inter
     let program = filter::from_guest(mac, &v4, &v6);
     tc::redirect_matching(netlink, tap_index, index, program)
         .map_err(failed("filter what comes from the guest"))?;
-    let mut message = LinkMessage::default();
-    message.header.index = tap_index;
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    message.attributes.push(LinkAttribute::Mtu(mtu));
-    netlink
-        .change(RouteNetlinkMessage::SetLink(message), 0)
-        .map_err(failed("bring up the tap"))?;
+    set_link(netlink, tap_index, LinkFlags::Up, Some(mtu)).map_err(failed("bring up the tap"))?;
     tc::redirect_all(netlink, index, tap_index).map_err(failed("redirect what comes in"))?;
 
     // The guest's groups, unknown here, must pass too: IPv6 finds neighbours by multicast.
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.header.flags = LinkFlags::Allmulti;
-    message.header.change_mask = LinkFlags::Allmulti;
-    netlink
-        .change(RouteNetlinkMessage::SetLink(message), 0)
-        .map_err(failed("receive the multicast"))?;
+    set_link(netlink, index, LinkFlags::Allmulti, None).map_err(failed("receive the multicast"))?;
     disable_ipv6(&name)?;
     for net in addresses.iter().filter(|net| net.addr().is_ipv4()) {
         match netlink.change(
@@ -343,7 +302,22 @@ fn stand_behind(netlink: &mut Netlink, interface: Configuration) -> Result<Inter
     })
 }
 
-fn tap_error(tap: &str, interface: &str, source: io::Error) -> Error {
+/// Sets flags of a link, and its MTU.
+pub(crate) fn set_link(
+    netlink: &mut Netlink,
+    index: u32,
+    flags: LinkFlags,
+    mtu: Option<u32>,
+) -> Result<(), netlink::Error> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.flags = flags;
+    message.header.change_mask = flags;
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    netlink.change(RouteNetlinkMessage::SetLink(message), 0)
+}
+
+pub(crate) fn tap_error(tap: &str, interface: &str, source: io::Error) -> Error {
     let interface = interface.to_owned();
     match Errno::from_io_error(&source) {
         Some(Errno::BUSY) => Error::Held {
@@ -356,7 +330,7 @@ fn tap_error(tap: &str, interface: &str, source: io::Error) -> Error {
 }
 
 /// The index of an interface in the namespace of the calling thread.
-fn index_of(interface: &str) -> io::Result<u32> {
+pub(crate) fn index_of(interface: &str) -> io::Result<u32> {
     use rustix::net::{AddressFamily, SocketType, netdevice, socket};
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     Ok(netdevice::name_to_index(&socket, interface)?)

@@ -188,11 +188,6 @@ fn detaching_gives_the_addresses_back() {
 }
 
 #[test]
-fn this_kernel_can_do_what_attaching_needs() {
-    probe().unwrap();
-}
-
-#[test]
 fn a_path_that_is_no_namespace_is_one_clear_error() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");

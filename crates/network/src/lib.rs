@@ -20,6 +20,7 @@ pub mod netlink;
 pub mod netns;
 mod plugin;
 mod pod_network;
+mod probe;
 mod records;
 mod rules;
 mod sys;
@@ -27,7 +28,7 @@ mod tc;
 #[cfg(test)]
 mod testing;
 
-pub use attach::{Attachment, Error as AttachError, Interface, attach, detach, probe};
+pub use attach::{Attachment, Error as AttachError, Interface, attach, detach};
 pub use bridge::Error as BridgeError;
 pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
 pub use forward::{Error as ForwardError, Loopback, original_port};
@@ -36,4 +37,5 @@ pub use plugin::Error as PluginError;
 pub use pod_network::{
     CniDns, Error as PodNetworkError, Kind, PodNetwork, PodNetworks, Swept, netns_name,
 };
+pub use probe::probe;
 pub use records::Error as RecordsError;

@@ -2,7 +2,7 @@
 //! as disks. The host mounts none of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ impl Blocks {
             if !self.attached.contains_key(device) {
                 let serial = format!("block-{}", self.count);
                 self.count += 1;
-                let node = PathBuf::from(format!("/dev/block/{}:{}", device.0, device.1));
+                let node = node(*device)?;
                 let read_only = wanted.read_only.contains(device);
                 machine.attach_file(&serial, &node, read_only).await?;
                 let users = Vec::new();
@@ -113,6 +113,22 @@ impl Blocks {
             self.attached.remove(&device);
         }
     }
+}
+
+/// The device's node. Its links by number are udev's, which a small system lacks.
+fn node((major, minor): Numbers) -> Result<PathBuf, EngineError> {
+    let path = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/uevent"));
+    let named = std::fs::read_to_string(&path).and_then(|text| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("DEVNAME="))
+            .map(|name| Path::new("/dev").join(name))
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    });
+    named.map_err(|source| EngineError::Io {
+        action: "find the block device in",
+        path,
+        source,
+    })
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

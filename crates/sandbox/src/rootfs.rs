@@ -9,9 +9,7 @@
 use std::path::PathBuf;
 
 use containerd_shim_protos::types::mount::Mount;
-
-/// More layers than any image has (Docker's own limit is 127).
-pub const MAX_LAYERS: usize = 128;
+use skete_erofs::MAX_LAYERS;
 
 /// Mounts that are no root file system of EROFS layers.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

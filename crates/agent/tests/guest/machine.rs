@@ -1,5 +1,9 @@
 //! A guest of the real kernel with the agent as PID 1: QEMU, emulating, and `skete-vsock`.
 
+/// It is made as what is shipped.
+#[path = "../../../../xtask/src/cpio.rs"]
+mod cpio;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -49,7 +53,7 @@ impl Machine {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let agent = fs::read(variable("SKETE_TEST_AGENT")).expect("the agent's program");
-        fs::write(path("initramfs"), archive(&agent)).unwrap();
+        fs::write(path("initramfs"), cpio::archive(&agent)).unwrap();
         let vsock = Command::new(variable("SKETE_TEST_VSOCK"))
             .arg("--socket")
             .arg(path("vhost"))
@@ -463,29 +467,4 @@ fn layer_disk(file: &Path, layers: &[PathBuf]) -> Vec<Extent> {
     }
     fs::write(file, disk).unwrap();
     extents
-}
-
-/// A cpio archive (newc) of `/init` and `/dev/console`.
-fn archive(init: &[u8]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let mut add = |name: &str, mode: u32, device: (u32, u32), data: &[u8]| {
-        let size = u32::try_from(data.len()).unwrap();
-        let name_size = u32::try_from(name.len() + 1).unwrap();
-        archive.extend_from_slice(b"070701");
-        for field in [
-            0, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name_size, 0,
-        ] {
-            archive.extend_from_slice(format!("{field:08x}").as_bytes());
-        }
-        archive.extend_from_slice(name.as_bytes());
-        archive.push(0);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend_from_slice(data);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    };
-    add("dev", 0o040_755, (0, 0), &[]);
-    add("dev/console", 0o020_600, (5, 1), &[]);
-    add("init", 0o100_755, (0, 0), init);
-    add("TRAILER!!!", 0, (0, 0), &[]);
-    archive
 }

@@ -119,3 +119,44 @@ fn cgroups_of_version_1_fail_and_a_missing_controller_too() {
         Verdict::Pass
     );
 }
+
+#[test]
+fn whom_monitors_run_as_is_read_from_those_that_run() {
+    let status = |name: &str, user: u32| format!("Name:\t{name}\nUid:\t0\t{user}\t0\t0");
+    let paths = Paths::new("/nonexistent", "/nonexistent");
+    let (_root, system) = system(&[
+        ("proc/7/status", &status("skete-0123456789", 4711)),
+        ("proc/8/status", &status("skete-vsock", 4712)),
+        ("proc/9/status", &status("bash", 4713)),
+        ("proc/self/status", &status("skete-0123456789", 4714)),
+    ]);
+
+    let rows = walls::all(&paths, &system);
+
+    let row = rows.iter().find(|row| row.check == "user of monitors");
+    let row = row.unwrap();
+    assert!(row.value.contains("1 run now"), "{row:?}");
+    // Root starts the next, or whoever tests; the one that runs is seen either way.
+    let root = rustix::process::geteuid().is_root();
+    let wanted = if root { Verdict::Warn } else { Verdict::Pass };
+    assert_eq!(row.verdict, wanted, "{row:?}");
+    assert_eq!(row.value.contains("as user 0, 4711"), root, "{row:?}");
+}
+
+#[test]
+fn logs_are_measured_against_their_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = Paths::new(directory.path().join("root"), directory.path().join("run"));
+    let id = crate::record::PodId::random().unwrap();
+    let logs = paths.container_logs(&id, "main");
+    std::fs::create_dir_all(&logs).unwrap();
+    let verdict_with = |name: &str, bytes: u64| {
+        let file = std::fs::File::create(logs.join(name)).unwrap();
+        file.set_len(bytes).unwrap();
+        let (_root, system) = system(&[]);
+        verdict(&walls::all(&paths, &system), "logs")
+    };
+    let most = crate::logs::MAX_CONTAINER_BYTES;
+    assert_eq!(verdict_with("0.log", most), Verdict::Pass);
+    assert_eq!(verdict_with("1.log", most), Verdict::Warn);
+}

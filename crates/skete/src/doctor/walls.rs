@@ -14,8 +14,8 @@ pub fn all(paths: &Paths, system: &System) -> Vec<Row> {
         metadata_address(),
         writable(paths),
         core_dumps(system),
-        own_user(),
-        logs(),
+        users_of_monitors(system),
+        logs(paths),
     ]
 }
 
@@ -31,13 +31,19 @@ fn forwarding(system: &System) -> Row {
 }
 
 /// The cloud's address at which a machine's credentials are had. A filter at each Pod's tap drops
-/// it; on a machine that has such an address, it is told.
+/// what goes there; whether it does on this kernel is tried.
 fn metadata_address() -> Row {
-    Row::new(
+    let row = Row::new(
         "metadata address",
         "a Pod that reaches 169.254.169.254 has the machine's credentials",
-    )
-    .pass("dropped at every Pod's tap")
+    );
+    match skete_network::probe() {
+        Ok(()) => row.pass("what a guest sent there was dropped at its tap"),
+        Err(error) => row.fail(
+            crate::failure::chain(&error),
+            "modprobe -a tun sch_ingress cls_bpf act_mirred",
+        ),
+    }
 }
 
 /// Directories that others may write are a way in.
@@ -96,24 +102,85 @@ fn core_dumps(system: &System) -> Row {
     }
 }
 
-fn own_user() -> Row {
-    Row::new(
+/// Whom monitors run as: those that run, and the next, which is started by this user.
+fn users_of_monitors(system: &System) -> Row {
+    let row = Row::new(
         "user of monitors",
-        "a monitor that a guest has broken out into should be nobody",
-    )
-    .warn(
-        "monitors run as root, all as the same user",
-        "this version has no jail for QEMU: do not run tenants who are hostile to one another",
-    )
+        "a monitor that a guest has broken out into should be nobody, and not who others are",
+    );
+    let next = rustix::process::geteuid().as_raw();
+    let mut users: Vec<u32> = running_monitors(system);
+    let running = users.len();
+    users.push(next);
+    let value = format!("user {next} starts the next; {running} run now");
+    let root = users.contains(&0);
+    let before = users.len();
+    users.sort_unstable();
+    users.dedup();
+    if root || users.len() < before {
+        row.warn(
+            format!("{value}, as user {}", join(&users)),
+            "this version has no jail for QEMU: do not run tenants who are hostile to one another",
+        )
+    } else {
+        row.pass(value)
+    }
 }
 
-fn logs() -> Row {
-    Row::new(
+fn join(users: &[u32]) -> String {
+    let users: Vec<_> = users.iter().map(ToString::to_string).collect();
+    users.join(", ")
+}
+
+/// The users of this machine's monitors: QEMU is told to call its process after its Pod.
+fn running_monitors(system: &System) -> Vec<u32> {
+    let numbers = system.names("/proc").into_iter();
+    let numbers = numbers.filter(|name| name.bytes().all(|b| b.is_ascii_digit()));
+    let statuses = numbers.filter_map(|pid| system.read(&format!("/proc/{pid}/status")));
+    statuses
+        .filter_map(|status| {
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+            let id = field("Name:")?.trim().strip_prefix("skete-")?;
+            id.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+            field("Uid:")?.split_whitespace().nth(1)?.parse().ok()
+        })
+        .collect()
+}
+
+/// What the containers of Pods on record have written.
+fn logs(paths: &Paths) -> Row {
+    let row = Row::new(
         "logs",
         "a container that writes for ever must not fill the disk",
-    )
-    .pass(format!(
-        "two files of {} for each container",
-        crate::output::bytes(crate::logs::MAX_FILE_BYTES)
-    ))
+    );
+    let most = crate::logs::MAX_CONTAINER_BYTES;
+    let mut largest = 0;
+    let mut total = 0;
+    for id in crate::pods::ids(paths).unwrap_or_default() {
+        let below =
+            |dir: std::path::PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+        for container in below(paths.pod(&id).join("logs")) {
+            let files = below(container.path()).filter_map(|file| file.metadata().ok());
+            let bytes = files.map(|file| file.len()).sum();
+            largest = largest.max(bytes);
+            total += bytes;
+        }
+    }
+    let value = format!(
+        "{} in all, at most {} of one container",
+        crate::output::bytes(total),
+        crate::output::bytes(largest)
+    );
+    // What is being turned over is there twice for a moment.
+    if largest <= most + most / 4 {
+        row.pass(value)
+    } else {
+        row.warn(
+            format!("{value}, and {} are the bound", crate::output::bytes(most)),
+            format!(
+                "remove that Pod; its files are below {}",
+                paths.pods().display()
+            ),
+        )
+    }
 }

@@ -225,3 +225,21 @@ fn logs_of_runs_are_in_the_order_of_their_numbers() {
     assert_eq!(runs, [0, 2, 10]);
     assert!(files_of(&directory.path().join("none")).unwrap().is_empty());
 }
+
+#[test]
+fn of_a_container_that_is_started_again_and_again_two_logs_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    for run in 0..12 {
+        forget_old(dir, run).unwrap();
+        for name in [format!("{run}.log"), format!("{run}.log.1")] {
+            std::fs::write(dir.join(name), b"").unwrap();
+        }
+    }
+    let mut left: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["10.log", "10.log.1", "11.log", "11.log.1"]);
+}

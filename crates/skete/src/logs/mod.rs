@@ -5,7 +5,7 @@ mod reader;
 mod writer;
 
 pub use reader::{Follow, LogReader, Selection, files_of};
-pub use writer::{LogWriter, MAX_FILE_BYTES};
+pub use writer::{LogWriter, MAX_CONTAINER_BYTES, forget_old};
 
 use jiff::Timestamp;
 

@@ -11,6 +11,10 @@ use super::Stream;
 
 /// A log file is turned over when it has this many bytes; one older file is kept.
 pub const MAX_FILE_BYTES: u64 = 10 << 20;
+/// Runs of a container whose logs are kept: the one that goes on, and the one before.
+const KEPT_RUNS: u32 = 2;
+/// What the logs of one container take of the disk, at most.
+pub const MAX_CONTAINER_BYTES: u64 = 2 * MAX_FILE_BYTES * KEPT_RUNS as u64;
 /// A line is cut into parts of at most this many bytes, as containerd does.
 const MAX_LINE_BYTES: usize = 16 << 10;
 
@@ -24,6 +28,21 @@ pub struct LogWriter {
     limit: u64,
     /// What of an unfinished line has come: standard output's and standard error's.
     partial: [Vec<u8>; 2],
+}
+
+/// Removes the logs of a container's runs that are too old to be kept beside that of `run`: one
+/// that is started again and again must not fill the disk either.
+///
+/// # Errors
+/// They cannot be listed or removed.
+pub fn forget_old(dir: &Path, run: u32) -> io::Result<()> {
+    for (old, path) in super::files_of(dir)? {
+        if old.saturating_add(KEPT_RUNS) <= run {
+            crate::files::remove_file(&path)?;
+            crate::files::remove_file(&older(&path))?;
+        }
+    }
+    Ok(())
 }
 
 impl LogWriter {

@@ -105,6 +105,7 @@ async fn run_once(
         files::make_private_dir(&bundle)?;
         std::fs::write(bundle.join("config.json"), &spec)?;
         files::make_private_dir(&logs)?;
+        crate::logs::forget_old(&logs, run)?;
         let log = LogWriter::open(&logs.join(format!("{run}.log")))?;
         let fifos = fifo::Paths::make(&bundle, plan.stdin, plan.tty)?;
         let output = Output::pump(&fifos, log, plan.place, &state.subscribers)?;

@@ -1,5 +1,9 @@
 //! A guest of the real kernel behind the device: QEMU, emulating, and `guest/init.c` as PID 1.
 
+/// It is made as what is shipped.
+#[path = "../../../../xtask/src/cpio.rs"]
+mod cpio;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -33,7 +37,7 @@ impl Machine {
             .expect("SKETE_TEST_KERNEL is not set: it names the guest kernel to test with");
         let dir = tempfile::tempdir().expect("a directory");
         let initramfs = dir.path().join("initramfs.cpio");
-        std::fs::write(&initramfs, archive(&build_init(dir.path()))).expect("the initramfs");
+        std::fs::write(&initramfs, cpio::archive(&build_init(dir.path()))).expect("the initramfs");
 
         let monitor = dir.path().join("vhost.sock");
         let host = dir.path().join("vsock");
@@ -222,40 +226,4 @@ fn build_init(dir: &Path) -> Vec<u8> {
         .expect("cc");
     assert!(status.success(), "cc failed");
     std::fs::read(init).expect("the guest's program")
-}
-
-/// A cpio archive (newc) of `/init` and `/dev/console`.
-fn archive(init: &[u8]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let mut add = |name: &str, mode: u32, device: (u32, u32), data: &[u8]| {
-        let fields = [
-            0,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            data.len() as u32,
-            0,
-            0,
-            device.0,
-            device.1,
-            name.len() as u32 + 1,
-            0,
-        ];
-        archive.extend_from_slice(b"070701");
-        for field in fields {
-            archive.extend_from_slice(format!("{field:08x}").as_bytes());
-        }
-        archive.extend_from_slice(name.as_bytes());
-        archive.push(0);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-        archive.extend_from_slice(data);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    };
-    add("dev", 0o040_755, (0, 0), &[]);
-    add("dev/console", 0o020_600, (5, 1), &[]);
-    add("init", 0o100_755, (0, 0), init);
-    add("TRAILER!!!", 0, (0, 0), &[]);
-    archive
 }
