@@ -1,6 +1,7 @@
 //! Running other programs.
 
-use std::process::Command;
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
 
 /// Why a command of ours ended: a line for people, or nothing where the program itself has said it.
 #[derive(Debug)]
@@ -73,6 +74,23 @@ pub(crate) fn output(command: &mut Command) -> Option<String> {
         .ok()
         .filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok()
+}
+
+/// A name for all the inputs of something that is built once for each of them: the beginning of
+/// their SHA-256.
+pub(crate) fn digest(inputs: &str) -> io::Result<String> {
+    let mut child = Command::new("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(inputs.as_bytes())?;
+    }
+    let sum = child.wait_with_output()?;
+    Ok(String::from_utf8_lossy(&sum.stdout)
+        .chars()
+        .take(24)
+        .collect())
 }
 
 fn line(command: &Command) -> String {

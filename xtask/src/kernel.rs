@@ -2,11 +2,13 @@
 //! each set of inputs.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
+
+use crate::command::digest;
 
 /// The packages of Debian 12 that a build needs.
 pub(crate) const PACKAGES: &[&str] = &[
@@ -129,26 +131,10 @@ fn key() -> Result<String, KernelError> {
     let linker = output("ld", Command::new("ld").arg("--version"))?;
     let linker = linker.lines().next().unwrap_or_default();
     let inputs = format!("{RECIPE}\n{package}\n{compiler}\n{linker}\n{CONFIG}");
-    let mut child = Command::new("sha256sum")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|source| KernelError::Run {
-            program: "sha256sum",
-            source,
-        })?;
-    let run = |source| KernelError::Run {
+    digest(&inputs).map_err(|source| KernelError::Run {
         program: "sha256sum",
         source,
-    };
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(inputs.as_bytes()).map_err(run)?;
-    }
-    let sum = child.wait_with_output().map_err(run)?;
-    Ok(String::from_utf8_lossy(&sum.stdout)
-        .chars()
-        .take(24)
-        .collect())
+    })
 }
 
 /// Builds in `scratch`, and puts the result at `entry` when it is complete.

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cluster;
 mod command;
 mod cpio;
+mod e2e;
 mod image;
 mod initramfs;
 mod kernel;
@@ -27,6 +29,8 @@ usage: cargo xtask COMMAND
   install [PREFIX]   build, and install into PREFIX (/usr/local)
   uninstall [PREFIX] remove what install put there
   test [FILTER]      install what the tests need and pass them all
+  cluster …          a real one-node Kubernetes on this machine: `cargo xtask cluster help`
+  e2e [FOCUS]        Kubernetes' own tests on it, with Skete: `cargo xtask e2e help`
   bench [PART …]     measure what SPECIFICATION.md promises, and print the figures
   lint               rustfmt, clippy, and the rules that no compiler checks
   kernel             build the guest's kernel only
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         ("uninstall", [prefix]) => stage::uninstall(Path::new(prefix)),
         ("test", []) => tests::all(None),
         ("test", [filter]) => tests::all(Some(filter)),
+        ("cluster", _) => cluster::command(&rest),
+        ("e2e", _) => e2e::command(&rest),
         ("bench", names) => bench::measure(names),
         ("docs", []) => tools::docs(),
         ("audit", []) => tools::audit(),
@@ -66,7 +72,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => {
-            if command != "run" {
+            if !matches!(command, "run" | "cluster") {
                 eprintln!(
                     "xtask: {command} took {:.0} s",
                     started.elapsed().as_secs_f32()

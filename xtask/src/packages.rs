@@ -26,6 +26,26 @@ pub(crate) const RUN: &[&str] = &[
     "nftables",
     "qemu-system-x86",
 ];
+/// To run a test cluster.
+pub(crate) const CLUSTER: &[&str] = &[
+    "docker-registry",
+    "etcd-server",
+    "iproute2",
+    "openssl",
+    "runc",
+    "skopeo",
+];
+/// To make the images of its Pods.
+pub(crate) const IMAGES: &[&str] = &[
+    "bash",
+    "bind9-dnsutils",
+    "curl",
+    "dpkg-dev",
+    "iperf",
+    "iproute2",
+    "netcat-openbsd",
+    "util-linux",
+];
 /// To make the image of the examples.
 pub(crate) const EXAMPLES: &[&str] = &["busybox-static"];
 /// To measure.

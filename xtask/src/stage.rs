@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("skete", "skete"),
     ("containerd-shim-skete-v2", "skete-shim"),
     ("skete-vsock", "skete-vsock"),
+    ("skete-mkfs-erofs", "skete-erofs"),
 ];
 
 /// Builds kernel, guest image and programs; returns the directory that holds `bin` and `share`.
@@ -144,7 +145,7 @@ fn cargo_build() -> Command {
 }
 
 /// Says what is being made, and how long it took when that was long.
-fn step<T>(what: &str, make: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn step<T>(what: &str, make: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     let started = Instant::now();
     eprintln!("xtask: {what}");
     let made = make()?;

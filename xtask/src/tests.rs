@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::cluster::{self, Cluster};
 use crate::command::{Failure, run};
 use crate::{links, packages, repository, stage};
 
@@ -29,6 +30,8 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
     let staged = stage::build()?;
     let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests
+        // They need a cluster, and follow below.
+        .args(["--exclude", "skete-kubernetes-tests"])
         .args(filter)
         .arg("--")
         // Ignored are the tests that need what is built above.
@@ -40,7 +43,19 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
         .env("SKETE_TEST_KERNEL", staged.join("share/skete/vmlinux"))
         .env("SKETE_TEST_VSOCK", staged.join("bin/skete-vsock"))
         .env("SKETE_TEST_AGENT", stage::agent()?);
+    // The tests of `skete node install` ask a real one once there is one.
+    if let Ok(containerd) = cluster::program("containerd")
+        && containerd.is_file()
+    {
+        tests.env("SKETE_TEST_CONTAINERD", containerd);
+    }
     run(&mut tests)?;
+    if filter.is_none() {
+        let cluster = Cluster::new("test", None)?;
+        let passed = cluster::test(&cluster, &[]);
+        cluster::down(&cluster)?;
+        passed?;
+    }
     for (name, reason) in SKIPPED {
         eprintln!("xtask: skipped {name}: {reason}");
     }

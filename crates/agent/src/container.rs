@@ -96,6 +96,7 @@ impl Container {
             stdio: None,
             console: None,
             pid_namespace,
+            block_devices: request.block_devices,
         };
         let since = Instant::now();
         let mut console = None;

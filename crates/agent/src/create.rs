@@ -1,5 +1,6 @@
 //! Makes a container: its root, its process waiting to be started. Runs in a worker.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -20,7 +21,7 @@ use crate::boot::{CGROUP_PARENT, RUN};
 use crate::failure::{Failure, Kind};
 use crate::rootfs::{self, LayerDisk, Owners};
 use crate::worker::{Control, Reply, Stdio3, StdioFds};
-use crate::{beneath, delete, devices, lookup, notes, spec, user, userns};
+use crate::{beneath, delete, devices, disk, lookup, notes, spec, user, userns};
 
 /// Directory below [`RUN`] where libcontainer keeps its state.
 pub(crate) const RUNTIME_DIR: &str = "runtime";
@@ -40,6 +41,8 @@ pub(crate) struct Create {
     pub(crate) console: Option<PathBuf>,
     /// First process of the process-id namespace it is to join.
     pub(crate) pid_namespace: Option<i32>,
+    /// The serials of the disks that its block devices stand for, by their paths.
+    pub(crate) block_devices: HashMap<String, String>,
 }
 
 /// Where a container's specification, root and mount points are.
@@ -78,6 +81,7 @@ impl Create {
             .transpose()
             .map_err(internal("cannot take the streams over"))?;
         let mut spec = spec::parse(&self.spec)?;
+        number_block_devices(&mut spec, &self.block_devices)?;
         let namespace = userns::of(&spec).map_err(internal("cannot make a user namespace"))?;
         let owners = namespace.map(|namespace| Owners {
             namespace,
@@ -127,6 +131,24 @@ impl Create {
             .map(|pid| pid.as_raw())
             .ok_or_else(|| Failure::new(Kind::Internal, "the container has no process"))
     }
+}
+
+/// The specification has the numbers of the host's devices; the guest's disks have their own.
+fn number_block_devices(spec: &mut Spec, serials: &HashMap<String, String>) -> Result<(), Failure> {
+    let Some(linux) = spec.linux_mut().as_mut().filter(|_| !serials.is_empty()) else {
+        return Ok(());
+    };
+    let mut devices = linux.devices().clone().unwrap_or_default();
+    for device in &mut devices {
+        let path = device.path().to_string_lossy().into_owned();
+        if let Some(serial) = serials.get(&path) {
+            let (major, minor) = disk::numbers(&disk::find(serial)?)
+                .map_err(internal("cannot read the numbers of a disk"))?;
+            device.set_major(major).set_minor(minor);
+        }
+    }
+    linux.set_devices(Some(devices));
+    Ok(())
 }
 
 /// What runtimes do with a root before the container sees it: names become numbers, and the

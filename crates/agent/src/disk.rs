@@ -130,6 +130,15 @@ pub(crate) fn node(name: &str) -> PathBuf {
     Path::new("/dev").join(name)
 }
 
+/// A disk's major and minor number.
+pub(crate) fn numbers(name: &str) -> io::Result<(i64, i64)> {
+    let text = fs::read_to_string(format!("/sys/block/{name}/dev"))?;
+    let numbers = text.trim_end().split_once(':');
+    numbers
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        .ok_or_else(|| io::Error::other(format!("`{text}` is no device's number")))
+}
+
 /// Makes the ranges of a disk into block devices; their nodes, in the same order. Ranges that
 /// an earlier try has cut are taken as they are.
 pub(crate) fn cut(name: &str, ranges: &[Range]) -> Result<Vec<PathBuf>, DiskError> {

@@ -9,8 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use skete_agent_api::agent::{
     ConfigureSandboxRequest, ContainerRef, CreateContainerRequest, CreateExecRequest, Empty,
     HelloRequest, HelloResponse, ListProcessesResponse, ProcessRef, ProcessResponse,
-    PutVolumeRequest, ResizeRequest, SetClockRequest, SignalRequest, StatsRequest, StatsResponse,
-    UpdateContainerRequest, WaitResponse,
+    PutVolumeRequest, ReadVolumeFileRequest, ReadVolumeFileResponse, ResizeRequest,
+    SetClockRequest, SignalRequest, StatsRequest, StatsResponse, UpdateContainerRequest,
+    WaitResponse,
 };
 use skete_agent_api::agent_ttrpc;
 use ttrpc::r#async::TtrpcContext;
@@ -21,7 +22,7 @@ use crate::process::Process;
 use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::volumes::Volumes;
-use crate::{clock, is_id, lock, power, stats};
+use crate::{clock, is_id, lock, power, stats, volumes};
 
 /// What the agent knows.
 pub(crate) struct Agent {
@@ -205,6 +206,17 @@ impl agent_ttrpc::Agent for Agent {
         request: PutVolumeRequest,
     ) -> ttrpc::Result<Empty> {
         done(self.volumes.put(request).await)
+    }
+
+    async fn read_volume_file(
+        &self,
+        _: &TtrpcContext,
+        request: ReadVolumeFileRequest,
+    ) -> ttrpc::Result<ReadVolumeFileResponse> {
+        Ok(ReadVolumeFileResponse {
+            content: volumes::read(&request)?,
+            ..ReadVolumeFileResponse::default()
+        })
     }
 
     async fn create_container(

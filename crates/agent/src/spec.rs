@@ -133,7 +133,8 @@ fn bind_sysfs(spec: &mut Spec) -> Result<(), SpecError> {
 }
 
 /// A Pod's shared namespaces are the guest's own, so those given by a path are not made. Mounts
-/// and process ids never are the agent's.
+/// and process ids never are the agent's; nor are cgroups, of which a host with cgroup v1 says
+/// nothing: a container sees its own limits at `/sys/fs/cgroup`.
 fn namespaces(
     given: Vec<LinuxNamespace>,
     pid_namespace: Option<PathBuf>,
@@ -151,10 +152,14 @@ fn namespaces(
     let mut list = vec![
         pid.build().map_err(SpecError::Build)?,
         fresh(LinuxNamespaceType::Mount)?,
+        fresh(LinuxNamespaceType::Cgroup)?,
     ];
     for namespace in given {
         match (namespace.typ(), namespace.path().is_some()) {
-            (LinuxNamespaceType::Pid | LinuxNamespaceType::Mount, _) => {}
+            (
+                LinuxNamespaceType::Pid | LinuxNamespaceType::Mount | LinuxNamespaceType::Cgroup,
+                _,
+            ) => {}
             (LinuxNamespaceType::User, true) => return Err(SpecError::UserNamespacePath),
             (_, true) => {}
             (kind, false) => list.push(fresh(kind)?),

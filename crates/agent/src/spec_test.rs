@@ -53,6 +53,7 @@ fn namespaces_with_a_path_are_the_guests_own() {
         [
             (LinuxNamespaceType::Pid, None),
             (LinuxNamespaceType::Mount, None),
+            (LinuxNamespaceType::Cgroup, None),
             (LinuxNamespaceType::Uts, None)
         ]
     );

@@ -14,7 +14,12 @@ pub(crate) fn of_cgroup(path: &Path) -> Usage {
     let mut usage = common(&read);
     let current = number(&read("memory.current"));
     usage.memory_bytes = current;
-    usage.memory_working_set_bytes = working_set(current, &read("memory.stat"));
+    let memory = read("memory.stat");
+    usage.memory_working_set_bytes = working_set(current, &memory);
+    usage.memory_anonymous_bytes = flat_value(&memory, "anon");
+    usage.memory_file_bytes = flat_value(&memory, "file");
+    usage.page_faults = flat_value(&memory, "pgfault");
+    usage.major_page_faults = flat_value(&memory, "pgmajfault");
     usage.memory_peak_bytes = number(&read("memory.peak"));
     usage.memory_limit_bytes = number(&read("memory.max"));
     usage.oom_kills = flat_value(&read("memory.events"), "oom_kill");
@@ -36,7 +41,12 @@ pub(crate) fn of_guest() -> Usage {
     usage.memory_limit_bytes = total;
     usage.memory_bytes = total.saturating_sub(meminfo(&info, "MemFree"));
     usage.memory_working_set_bytes = total.saturating_sub(meminfo(&info, "MemAvailable"));
-    usage.oom_kills = flat_value(&proc("vmstat"), "oom_kill");
+    usage.memory_anonymous_bytes = meminfo(&info, "AnonPages");
+    usage.memory_file_bytes = meminfo(&info, "Cached");
+    let counts = proc("vmstat");
+    usage.page_faults = flat_value(&counts, "pgfault");
+    usage.major_page_faults = flat_value(&counts, "pgmajfault");
+    usage.oom_kills = flat_value(&counts, "oom_kill");
     usage.pids = tasks(&proc("loadavg"));
     usage.cpu_pressure = MessageField::some(pressure(&proc("pressure/cpu")));
     usage.memory_pressure = MessageField::some(pressure(&proc("pressure/memory")));

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use rustix::fs::{FileType, Mode, OFlags, fstat};
 use skete_agent_api::VOLUMES_DIR;
-use skete_agent_api::agent::{PutVolumeRequest, put_volume_request};
+use skete_agent_api::agent::{PutVolumeRequest, ReadVolumeFileRequest, put_volume_request};
 
+use crate::beneath;
 use crate::delete::Remove;
 use crate::failure::{Failure, Kind};
 use crate::lock;
@@ -107,6 +110,45 @@ impl Volumes {
         remove_later(volume.swap(target)?);
         Ok(())
     }
+}
+
+/// Reads the beginning of a regular file of a volume; a container may have made it anything.
+pub(crate) fn read(request: &ReadVolumeFileRequest) -> Result<Vec<u8>, Failure> {
+    const MAX_BYTES: u64 = 1 << 20;
+    let path = Path::new(&request.path);
+    if !crate::is_id(&request.volume) || !beneath::is_plain(path) {
+        return Err(Failure::new(
+            Kind::InvalidArgument,
+            format!(
+                "`{}` of `{}` is no file of a volume",
+                request.path, request.volume
+            ),
+        ));
+    }
+    let read = || {
+        let root = beneath::open_root(&Path::new(VOLUMES_DIR).join(&request.volume))?;
+        // A FIFO in its place must not hold PID 1 up.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = beneath::open(root.as_fd(), path, flags, Mode::empty(), true)?;
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut content = Vec::new();
+        fs::File::from(file)
+            .take(request.max_bytes.min(MAX_BYTES))
+            .read_to_end(&mut content)?;
+        Ok(content)
+    };
+    read().map_err(|error: io::Error| {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Internal,
+        };
+        Failure::new(
+            kind,
+            format!("cannot read {} of a volume: {error}", request.path),
+        )
+    })
 }
 
 fn exists(name: &str) -> Failure {

@@ -1,5 +1,7 @@
 //! Annotations of a sandbox's configuration that say to the engine what no field of the CRI does.
 
+/// What all of them begin with.
+pub const PREFIX: &str = "io.skete.";
 /// The guest's CPUs, a whole number. In place of what the CPU limit comes to.
 pub const VCPUS: &str = "io.skete.vcpus";
 /// The guest's memory, a quantity as `512Mi`. In place of what the memory limit comes to.

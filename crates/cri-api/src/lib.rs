@@ -31,8 +31,28 @@ mod generated {
 /// The messages.
 pub use generated::runtime;
 
+/// containerd's word for a client's own set of names. The Pods of `skete run` live in this one;
+/// the kubelet's in `k8s.io`.
+pub const OWN_NAMESPACE: &str = "skete";
+
 /// `type_url` of the `Any` that holds a [`runtime::PodSandboxConfig`].
 pub const POD_SANDBOX_CONFIG_TYPE_URL: &str = "runtime.v1.PodSandboxConfig";
+
+/// `resolv.conf` as containerd writes it.
+#[must_use]
+pub fn resolv_conf(dns: &runtime::DNSConfig) -> String {
+    let mut text = String::new();
+    if !dns.searches.is_empty() {
+        text.push_str(&format!("search {}\n", dns.searches.join(" ")));
+    }
+    for server in &dns.servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    if !dns.options.is_empty() {
+        text.push_str(&format!("options {}\n", dns.options.join(" ")));
+    }
+    text
+}
 
 #[cfg(test)]
 #[path = "lib_test.rs"]

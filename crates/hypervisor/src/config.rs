@@ -50,6 +50,9 @@ pub fn check_fits(vcpus: u32, memory_mib: u64, accelerator: Accelerator) -> Resu
 /// The least memory that the guest's kernel starts in, in MiB.
 pub const MIN_MEMORY_MIB: u64 = 32;
 
+/// In what pieces memory comes to a running guest, in MiB: huge pages of x86.
+pub(crate) const MEMORY_BLOCK_MIB: u64 = 2;
+
 /// What a VM is made of.
 #[derive(Debug)]
 pub struct VmConfig {
@@ -65,6 +68,10 @@ pub struct VmConfig {
     pub vcpus: u32,
     /// Memory in MiB, from [`MIN_MEMORY_MIB`] up to what the machine has.
     pub memory_mib: u64,
+    /// What [`Vm::set_memory`] may raise it to, in MiB; with no more than `memory_mib` it stays.
+    ///
+    /// [`Vm::set_memory`]: crate::Vm::set_memory
+    pub max_memory_mib: u64,
     /// Network interfaces, in the order in which the guest sees them.
     pub taps: Vec<Tap>,
     /// The other end of the guest's vsock device: a vhost-user backend.
@@ -102,6 +109,13 @@ pub enum Vsock {
 }
 
 impl VmConfig {
+    /// How much memory may come to the first, in MiB: whole pieces of [`MEMORY_BLOCK_MIB`].
+    #[must_use]
+    pub(crate) fn more_memory_mib(&self) -> u64 {
+        let more = self.max_memory_mib.saturating_sub(self.memory_mib);
+        more - more % MEMORY_BLOCK_MIB
+    }
+
     /// Checks all that can be told without starting anything.
     ///
     /// # Errors

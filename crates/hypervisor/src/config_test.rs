@@ -10,6 +10,7 @@ fn config() -> (tempfile::TempDir, VmConfig) {
         initramfs: file,
         cmdline: Vec::new(),
         vcpus: 1,
+        max_memory_mib: 0,
         memory_mib: 64,
         taps: Vec::new(),
         vsock: None,

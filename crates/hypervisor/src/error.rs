@@ -34,6 +34,20 @@ pub enum Error {
         /// What the machine has, in MiB.
         machine: u64,
     },
+    /// Memory that a guest was given and does not use.
+    #[error("the guest did not take memory up to {asked} MiB")]
+    MemoryNotTaken {
+        /// What was asked for, in MiB.
+        asked: u64,
+    },
+    /// More memory than a VM was started to take.
+    #[error("the VM's memory cannot be raised to {asked} MiB: it was started to take {most} MiB")]
+    MemoryFixed {
+        /// What was asked for, in MiB.
+        asked: u64,
+        /// The most, in MiB.
+        most: u64,
+    },
     /// A word for the kernel's command line that would not arrive as it is.
     #[error("{0:?} cannot be passed on a kernel command line")]
     CommandLine(String),

@@ -66,6 +66,14 @@ pub trait Vm: Send + Sync {
     /// No such disk, or a guest that does not let go.
     async fn detach_disk(&self, serial: &str) -> Result<(), Error>;
 
+    /// Changes the guest's memory to `mib` MiB, and waits for the guest to have what is more. What
+    /// is less it gives back as it can.
+    ///
+    /// # Errors
+    /// More than [`VmConfig::max_memory_mib`], a guest that does not take it, or a monitor that
+    /// does not answer.
+    async fn set_memory(&self, mib: u64) -> Result<(), Error>;
+
     /// Stops the virtual processors.
     ///
     /// # Errors

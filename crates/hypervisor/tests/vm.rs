@@ -72,6 +72,28 @@ async fn a_guest_of_two_cpus_and_more_than_4_gib_has_them() {
 
 #[tokio::test]
 #[ignore = "needs a guest kernel: run by cargo xtask test"]
+async fn a_guest_gets_more_memory_and_gives_it_back() {
+    let guest = Guest::new(
+        "echo ready
+         while sleep 0.1; do
+             kib=$(awk '/MemTotal/ { print $2 }' /proc/meminfo)
+             if [ $kib -gt 450000 ]; then echo grown; elif [ $kib -lt 120000 ]; then echo shrunk; fi
+         done",
+    );
+    let mut config = guest.config();
+    config.max_memory_mib = 1024;
+    let vm = Qemu::default().start(config).await.unwrap();
+    guest.says("ready", SOON).await;
+    vm.set_memory(512).await.unwrap();
+    guest.says("grown", SOON).await;
+    let most = vm.set_memory(1025).await;
+    assert!(matches!(most, Err(Error::MemoryFixed { most: 1024, .. })));
+    vm.set_memory(96).await.unwrap();
+    guest.says("shrunk", SOON).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a guest kernel: run by cargo xtask test"]
 async fn a_disk_of_sixty_files_is_plugged_in_read_and_taken_away() {
     let guest = Guest::new(
         "echo ready

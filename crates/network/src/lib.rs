@@ -12,6 +12,7 @@ mod bridge;
 mod conflist;
 pub mod dns;
 mod filter;
+mod forward;
 mod interface;
 #[cfg(test)]
 mod machine;
@@ -30,6 +31,7 @@ mod testing;
 pub use attach::{Attachment, Error as AttachError, Interface, attach, detach};
 pub use bridge::Error as BridgeError;
 pub use conflist::{BRIDGE, Error as ConfigurationError, PortMapping, Protocol};
+pub use forward::{Error as ForwardError, Loopback, original_port};
 pub use interface::{Mac, Route};
 pub use plugin::Error as PluginError;
 pub use pod_network::{

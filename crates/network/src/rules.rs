@@ -41,6 +41,15 @@ table inet skete {{
 /// Puts the rules in force, and says whether the host has a firewall that does not let everything
 /// through which it forwards: then the `firewall` plugin must make a way through it for each Pod.
 pub(crate) fn apply() -> Result<bool, Error> {
+    let ruleset = nft(&format!("{}list ruleset\n", table()))?;
+    // The older iptables' rules, of which nft does not know.
+    let legacy = fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
+    Ok(forwarding_is_filtered(&ruleset) || legacy.contains("filter"))
+}
+
+/// Has nft carry out a script in the network namespace of the calling thread, and returns what it
+/// printed.
+pub(crate) fn nft(script: &str) -> Result<String, Error> {
     let mut command = Command::new(NFT);
     command.args(["-f", "-"]).env_clear().stdin(Stdio::piped());
     let mut child = plugin::spawn(&mut command).map_err(|error| match error {
@@ -52,7 +61,7 @@ pub(crate) fn apply() -> Result<bool, Error> {
     })?;
     if let Some(mut input) = child.stdin.take() {
         // If it does not read, it says why when it ends.
-        let _ = input.write_all(format!("{}list ruleset\n", table()).as_bytes());
+        let _ = input.write_all(script.as_bytes());
     }
     let (success, output, errors) = plugin::finish(child, Path::new(NFT))?;
     if !success {
@@ -62,9 +71,7 @@ pub(crate) fn apply() -> Result<bool, Error> {
             message,
         });
     }
-    // The older iptables' rules, of which nft does not know.
-    let legacy = fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
-    Ok(forwarding_is_filtered(&String::from_utf8_lossy(&output)) || legacy.contains("filter"))
+    Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
 /// Lets through the host's firewall what comes to a published port: the `firewall` plugin lets

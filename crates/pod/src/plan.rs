@@ -393,7 +393,7 @@ impl PodPlan {
     /// # Errors
     /// [`WriteError`] names the file.
     pub fn write_etc_files(&self, addresses: &Addresses<'_>) -> Result<(), WriteError> {
-        let dns = sandbox::resolv_conf(&self.sandbox.dns_config);
+        let dns = skete_cri_api::resolv_conf(&self.sandbox.dns_config);
         let hosts = sandbox::hosts(&self.spec, &self.host_name, addresses.pod);
         let files = [
             (self.shared.hosts_path(), hosts),

@@ -149,21 +149,6 @@ fn parse_resolv_conf(text: &str) -> DNSConfig {
     config
 }
 
-/// `resolv.conf` as containerd writes it.
-pub(crate) fn resolv_conf(dns: &DNSConfig) -> String {
-    let mut text = String::new();
-    if !dns.searches.is_empty() {
-        text.push_str(&format!("search {}\n", dns.searches.join(" ")));
-    }
-    for server in &dns.servers {
-        text.push_str(&format!("nameserver {server}\n"));
-    }
-    if !dns.options.is_empty() {
-        text.push_str(&format!("options {}\n", dns.options.join(" ")));
-    }
-    text
-}
-
 /// What the kubelet puts into `RunPodSandbox`, and containerd into `CreateSandbox`.
 pub(crate) fn config(
     pod: &Pod,

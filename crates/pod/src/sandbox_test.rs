@@ -94,7 +94,7 @@ fn dns_settings_come_from_the_host_the_pod_or_both() {
     let host = "# comment\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nsearch old\nsearch a.example b.example .\noptions ndots:1 edns0\n";
     let of = |spec: serde_json::Value| {
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
-        resolv_conf(&dns(&spec, host))
+        skete_cri_api::resolv_conf(&dns(&spec, host))
     };
     assert_eq!(
         of(serde_json::json!({"dnsPolicy": "ClusterFirst"})),

@@ -121,6 +121,14 @@ impl PodCgroup {
         for dir in self.dirs() {
             create_dir(&dir)?;
         }
+        self.set(limits)
+    }
+
+    /// Sets its limits anew.
+    ///
+    /// # Errors
+    /// If the kernel refuses one.
+    pub fn set(&self, limits: &Limits) -> Result<(), CgroupError> {
         for (file, value) in self.limit_files(limits) {
             write(&file, &value)?;
         }
@@ -248,6 +256,25 @@ impl PodCgroup {
         }
     }
 
+    /// The memory that the cgroups above allow, in bytes: under Kubernetes what the Pod's limits
+    /// and its RuntimeClass's overhead come to. None if they allow any.
+    #[must_use]
+    pub fn room_bytes(&self) -> Option<u64> {
+        let (root, file) = match &self.hierarchies {
+            Hierarchies::V2(root) => (root, "memory.max"),
+            Hierarchies::V1(all) => {
+                let (_, root) = all.iter().find(|(name, _)| *name == "memory")?;
+                (root, "memory.limit_in_bytes")
+            }
+        };
+        let above = Path::new(&self.path).ancestors().skip(1);
+        above
+            .map(|path| read_number(&root.join(path).join(file)))
+            // v1 has a number of almost 64 bits for no limit, v2 a word.
+            .filter(|bytes| (1..1 << 62).contains(bytes))
+            .min()
+    }
+
     fn roots(&self) -> Vec<PathBuf> {
         match &self.hierarchies {
             Hierarchies::V2(root) => vec![root.clone()],
@@ -289,12 +316,11 @@ impl PodCgroup {
                         files.push((swap, "0".to_owned()));
                     }
                 }
-                if limits.cpu_quota_us > 0 {
-                    files.push((
-                        dir.join("cpu.max"),
-                        format!("{} {period}", limits.cpu_quota_us),
-                    ));
-                }
+                let quota = match limits.cpu_quota_us {
+                    0 => "max".to_owned(),
+                    quota => quota.to_string(),
+                };
+                files.push((dir.join("cpu.max"), format!("{quota} {period}")));
                 if limits.pids > 0 {
                     files.push((dir.join("pids.max"), limits.pids.to_string()));
                 }
@@ -306,11 +332,12 @@ impl PodCgroup {
                     }
                 };
                 push("memory", "memory.limit_in_bytes", limits.memory_bytes);
-                if limits.cpu_quota_us > 0 {
-                    push("cpu", "cpu.cfs_period_us", period);
-                    push("cpu", "cpu.cfs_quota_us", limits.cpu_quota_us);
-                }
+                push("cpu", "cpu.cfs_period_us", period);
+                push("cpu", "cpu.cfs_quota_us", limits.cpu_quota_us);
                 push("pids", "pids.max", limits.pids);
+                if let Some(dir) = self.v1_dir("cpu").filter(|_| limits.cpu_quota_us == 0) {
+                    files.push((dir.join("cpu.cfs_quota_us"), "-1".to_owned()));
+                }
             }
         }
         files

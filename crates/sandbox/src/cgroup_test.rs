@@ -56,6 +56,20 @@ fn spawn_in(cgroup: &PodCgroup, script: &str) -> std::process::Child {
 }
 
 #[test]
+fn the_least_of_the_limits_above_is_the_room() {
+    let above = unique("room");
+    let below = PodCgroup::new(&format!("{}/a/b", above.path())).unwrap();
+    assert!(below.room_bytes().is_none_or(|bytes| bytes > 64 << 20));
+    let limits = Limits {
+        memory_bytes: 64 << 20,
+        ..Limits::default()
+    };
+    above.create(&limits).unwrap();
+    assert_eq!(below.room_bytes(), Some(64 << 20));
+    above.remove().unwrap();
+}
+
+#[test]
 fn kill_ends_every_process_and_remove_leaves_nothing() {
     let cgroup = unique("kill");
     cgroup

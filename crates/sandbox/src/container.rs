@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::process::{Process, Status, Stdio};
+use crate::resize::Allowance;
+use crate::volumes::TerminationLog;
 
 /// A specification is data of the Pod's author.
 const MAX_SPEC_BYTES: u64 = 4 << 20;
@@ -34,19 +36,44 @@ pub struct Container {
     pub init: Arc<Process>,
     /// The virtio serial of its disk.
     pub disk: String,
+    /// Where its last words go.
+    pub termination_log: Option<TerminationLog>,
     execs: Mutex<BTreeMap<String, Arc<Process>>>,
+    allowance: Mutex<Allowance>,
 }
 
 impl Container {
     /// A container whose process waits to be started.
     #[must_use]
-    pub fn new(request: &ContainerRequest, disk: String) -> Self {
+    pub fn new(
+        request: &ContainerRequest,
+        disk: String,
+        termination_log: Option<TerminationLog>,
+    ) -> Self {
         Self {
             bundle: request.bundle.clone(),
             init: Arc::new(Process::new(&request.id, "", request.stdio.clone())),
             disk,
+            termination_log,
             execs: Mutex::default(),
+            allowance: Mutex::default(),
         }
+    }
+
+    /// What it may use.
+    pub fn allowance(&self) -> Allowance {
+        *self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is told of what it may use.
+    pub fn set_allowance(&self, allowance: Allowance) {
+        *self
+            .allowance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = allowance;
     }
 
     /// The process of that exec id; an empty id names the first process.

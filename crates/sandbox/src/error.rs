@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::agent::AgentError;
 use crate::cgroup::CgroupError;
 use crate::layout::LayoutError;
+use crate::policy::PolicyError;
 use crate::programs::ProgramsError;
 use crate::rootfs::RootfsError;
 use crate::scratch::ScratchError;
@@ -27,6 +28,9 @@ pub enum EngineError {
     /// What should run the guest's instructions.
     #[error(transparent)]
     Accelerator(#[from] skete_hypervisor::accelerator::ChoiceError),
+    /// The node's policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The Pod's cgroup.
     #[error("set up the Pod's cgroup")]
     Cgroup(#[from] CgroupError),
@@ -45,6 +49,9 @@ pub enum EngineError {
         #[source]
         source: Box<skete_network::AttachError>,
     },
+    /// The Pod's loopback.
+    #[error("port-forward")]
+    PortForward(#[source] Box<skete_network::ForwardError>),
     /// The virtual machine.
     #[error("virtual machine")]
     Vm(#[from] skete_hypervisor::Error),
@@ -153,6 +160,7 @@ impl EngineError {
             | Self::Size(_)
             | Self::Fit(_)
             | Self::Accelerator(_)
+            | Self::Policy(PolicyError::NotAllowed(_))
             | Self::Rootfs(_)
             | Self::Volume(_)
             | Self::Spec { .. } => Kind::InvalidArgument,

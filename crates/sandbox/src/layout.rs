@@ -65,6 +65,30 @@ impl Roots {
     pub fn sandboxes(&self) -> PathBuf {
         self.run.join("sandboxes")
     }
+
+    /// The sandboxes that there are, with their namespaces, in the order of their names. What
+    /// cannot be one is left out.
+    #[must_use]
+    pub fn layouts(&self) -> Vec<(String, Layout)> {
+        let mut found = Vec::new();
+        for namespace in names(&self.sandboxes()) {
+            for id in names(&self.sandboxes().join(&namespace)) {
+                if let Ok(layout) = Layout::new(self, &namespace, &id) {
+                    found.push((namespace.clone(), layout));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
 }
 
 /// One sandbox's paths.
@@ -145,6 +169,12 @@ impl Layout {
     #[must_use]
     pub fn cgroup_file(&self) -> PathBuf {
         self.run.join("cgroup")
+    }
+
+    /// Which Pod it is, and how large its VM.
+    #[must_use]
+    pub fn description(&self) -> PathBuf {
+        self.run.join("pod.json")
     }
 
     /// The disk for writable layers and emptyDirs.

@@ -6,15 +6,20 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod blocks;
 pub mod cgroup;
 pub mod cleanup;
 pub mod container;
+pub mod description;
 pub mod error;
+mod forward;
 pub mod host_files;
 pub mod layout;
 pub mod network;
+pub mod policy;
 pub mod process;
 pub mod programs;
+pub mod resize;
 pub mod rootfs;
 pub mod sandbox;
 pub mod scratch;

@@ -68,6 +68,12 @@ impl Programs {
         self.file("share/skete/initramfs.cpio")
     }
 
+    /// What the node's administrator allows Pods to choose; there may be no such file.
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.prefix.join("share/skete/policy.json")
+    }
+
     fn file(&self, below: &str) -> Result<PathBuf, ProgramsError> {
         let path = self.prefix.join(below);
         if path.is_file() {

@@ -9,15 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skete_agent_api::agent;
 use skete_cri_api::annotations;
-use skete_cri_api::runtime::PodSandboxConfig;
-use skete_hypervisor::{Accelerator, Qemu, accelerator, check_fits};
+use skete_cri_api::runtime::{NamespaceMode, PodSandboxConfig};
+use skete_hypervisor::{Accelerator, Qemu, accelerator, check_fits, machine_memory_mib};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::request;
+use crate::blocks::Blocks;
 use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
+use crate::description::Description;
 use crate::error::EngineError;
+use crate::forward;
 use crate::layout::Layout;
 use crate::network;
 use crate::process::{Exit, Status};
@@ -73,6 +76,8 @@ pub struct Sandbox {
     accelerator: Accelerator,
     cgroup: PodCgroup,
     created_at: SystemTime,
+    pub(crate) resizing: tokio::sync::Mutex<()>,
+    pub(crate) blocks: tokio::sync::Mutex<Blocks>,
     pub(crate) machine: OnceLock<Arc<Machine>>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
     pub(crate) volumes: Mutex<Volumes>,
@@ -95,6 +100,7 @@ impl Sandbox {
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Arc<Self>, EngineError> {
         let stopwatch = Stopwatch::start();
+        refuse_host_namespaces(&config)?;
         let size = Size::of_pod(&config)?;
         let wanted = config.annotations.get(annotations::HYPERVISOR);
         let accelerator = accelerator::choose(
@@ -103,16 +109,19 @@ impl Sandbox {
             Some(layout.probe_cache()),
         )?;
         check_fits(size.vcpus, size.memory_mib, accelerator)?;
+        let overhead_mib = accelerator.overhead_mib();
+        let parent = config.linux.cgroup_parent.as_str();
+        let parent = if parent.is_empty() { "skete" } else { parent };
+        let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
+        size.check_room(overhead_mib, cgroup.room_bytes())?;
         layout.create().map_err(|source| EngineError::Io {
             action: "create",
             path: layout.run().to_owned(),
             source,
         })?;
-        let parent = config.linux.cgroup_parent.as_str();
-        let parent = if parent.is_empty() { "skete" } else { parent };
-        let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
+        Description::new(&config, &size, accelerator).write(&layout)?;
         cleanup::remember_cgroup(&layout, &cgroup)?;
-        cgroup.create(&size.limits(accelerator.overhead_mib()))?;
+        cgroup.create(&size.limits(overhead_mib))?;
         cgroup.join()?;
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
@@ -124,6 +133,8 @@ impl Sandbox {
             accelerator,
             cgroup,
             created_at: SystemTime::now(),
+            resizing: tokio::sync::Mutex::default(),
+            blocks: tokio::sync::Mutex::default(),
             machine: OnceLock::new(),
             containers: Mutex::default(),
             volumes: Mutex::default(),
@@ -165,6 +176,7 @@ impl Sandbox {
             layout: &self.layout,
             programs: &programs,
             size: &self.size,
+            max_memory_mib: self.max_memory_mib(),
             accelerator: self.accelerator,
             taps,
         };
@@ -180,8 +192,19 @@ impl Sandbox {
         self.timings.record("configure", stopwatch);
         // Nobody else sets it: `start` is called once.
         let _ = self.machine.set(Arc::clone(&machine));
+        tokio::spawn(Arc::clone(self).forward_ports(Arc::clone(&machine)));
+        tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).watch_machine(machine));
         Ok(())
+    }
+
+    /// A kubelet may resize its Pods; nobody else does.
+    fn max_memory_mib(&self) -> u64 {
+        if self.config.linux.cgroup_parent.is_empty() {
+            0
+        } else {
+            machine_memory_mib()
+        }
     }
 
     fn guest_configuration(
@@ -207,10 +230,18 @@ impl Sandbox {
             routes,
             sysctls: self.config.linux.sysctls.clone(),
             scratch_serial: SCRATCH_SERIAL.to_owned(),
-            share_process_namespace: namespaces.is_some()
-                && pid_mode == skete_cri_api::runtime::NamespaceMode::POD,
+            share_process_namespace: namespaces.is_some() && pid_mode == NamespaceMode::POD,
             ..Default::default()
         })
+    }
+
+    /// Beside the start, which need not wait for it.
+    async fn forward_ports(self: Arc<Self>, machine: Arc<Machine>) {
+        if let Some(netns) = &self.netns
+            && let Err(error) = forward::serve(netns, machine.agent()).await
+        {
+            tracing::warn!(error = error.chain(), "no port can be forwarded to the Pod");
+        }
     }
 
     /// Follows the VM to its end: every process that still ran has then ended too.
@@ -260,6 +291,8 @@ impl Sandbox {
             Some(machine) => {
                 machine.power_off().await;
                 self.wait().await;
+                // Before the CNI plugins look for their addresses.
+                self.detach_network();
             }
             None => {
                 let at = SystemTime::now();
@@ -279,10 +312,14 @@ impl Sandbox {
     /// If something of it does not go away.
     pub fn remove(&self) -> Result<(), EngineError> {
         self.cgroup.leave()?;
+        self.detach_network();
+        cleanup::remove(&self.layout)
+    }
+
+    fn detach_network(&self) {
         if let Some(netns) = &self.netns {
             network::detach(netns, &self.layout.network_state());
         }
-        cleanup::remove(&self.layout)
     }
 
     /// A container.
@@ -334,6 +371,22 @@ impl Sandbox {
         &self.size
     }
 
+    /// Lets the Pod use what it needs of the host at another size; `cpu` in thousandths is what its
+    /// containers may use. Its share of memory does not fall below what it started with: the guest
+    /// gives back what it can.
+    ///
+    /// # Errors
+    /// If the machine or the cgroups above do not allow it.
+    pub(crate) fn make_room(&self, size: &Size, cpu: Option<u64>) -> Result<(), EngineError> {
+        let overhead_mib = self.accelerator.overhead_mib();
+        let largest = size.with_memory(size.memory_mib.max(self.size.memory_mib));
+        if size.memory_mib > self.size.memory_mib {
+            check_fits(size.vcpus, size.memory_mib, self.accelerator)?;
+            size.check_room(overhead_mib, self.cgroup.room_bytes())?;
+        }
+        Ok(self.cgroup.set(&largest.limits_with(overhead_mib, cpu))?)
+    }
+
     /// What the Pod has used of the host.
     #[must_use]
     pub fn host_usage(&self) -> HostUsage {
@@ -365,7 +418,13 @@ impl Sandbox {
         info
     }
 
-    fn all_containers(&self) -> Vec<Arc<Container>> {
+    /// Whether it has no container any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock_containers().is_empty()
+    }
+
+    pub(crate) fn all_containers(&self) -> Vec<Arc<Container>> {
         self.lock_containers().values().map(Arc::clone).collect()
     }
 
@@ -383,6 +442,25 @@ impl Sandbox {
             id: self.layout.id().to_owned(),
             state,
         }
+    }
+}
+
+/// A guest has a kernel of its own: no process in it can be in a namespace of the host's.
+fn refuse_host_namespaces(config: &PodSandboxConfig) -> Result<(), EngineError> {
+    let options = &config.linux.security_context.namespace_options;
+    let asked = [
+        ("hostNetwork", options.network),
+        ("hostPID", options.pid),
+        ("hostIPC", options.ipc),
+    ];
+    let is_host =
+        |mode: protobuf::EnumOrUnknown<NamespaceMode>| mode.enum_value() == Ok(NamespaceMode::NODE);
+    match asked.iter().find(|(_, mode)| is_host(*mode)) {
+        None => Ok(()),
+        Some((field, _)) => Err(EngineError::InvalidArgument(format!(
+            "spec.{field} asks for a namespace of the host, and a Pod in a VM has none: leave it \
+             out, or leave out the Pod's runtimeClassName"
+        ))),
     }
 }
 

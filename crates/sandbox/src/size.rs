@@ -3,7 +3,7 @@
 //! given; and the host's cgroup holds that plus the monitor and its helpers.
 
 use skete_cri_api::runtime::PodSandboxConfig;
-use skete_cri_api::{annotations, cpu_period_us};
+use skete_cri_api::{GUEST_RESERVE_MIB, annotations, cpu_period_us};
 
 use crate::cgroup::Limits;
 use crate::scratch;
@@ -13,12 +13,14 @@ use crate::scratch;
 pub struct Size {
     /// Whole CPUs of the guest.
     pub vcpus: u32,
-    /// The guest's memory in MiB, [`skete_cri_api::GUEST_RESERVE_MIB`] included.
+    /// The guest's memory in MiB, [`GUEST_RESERVE_MIB`] included.
     pub memory_mib: u64,
     /// The scratch disk in bytes.
     pub scratch_bytes: u64,
-    /// Microseconds of CPU time per period of the Pod's limit; 0: no limit.
+    /// Microseconds of CPU time per period: the Pod's limit, 0 for none, and what its RuntimeClass
+    /// grants beside it.
     cpu_quota_us: u64,
+    overhead_quota_us: u64,
     cpu_period_us: u64,
 }
 
@@ -28,6 +30,30 @@ pub enum SizeError {
     /// Its CPUs or its memory.
     #[error("the Pod's annotations")]
     Pod(#[from] skete_cri_api::SizeError),
+    /// More memory than the cgroups above allow.
+    #[error(
+        "the Pod needs {needed_mib} MiB with its VM, and its cgroup allows {room_mib} MiB: let its \
+         RuntimeClass have an overhead.podFixed.memory of {overhead_mib}Mi or more"
+    )]
+    NoRoom {
+        /// Guest and overhead.
+        needed_mib: u64,
+        /// What is allowed.
+        room_mib: u64,
+        /// What is needed beside the containers' limits.
+        overhead_mib: u64,
+    },
+    /// More CPUs than the running VM has.
+    #[error(
+        "the containers' limits would come to {wanted} CPUs, and the Pod's VM has {vcpus}: a Pod \
+         that is started anew gets them"
+    )]
+    VcpusFixed {
+        /// What it has.
+        vcpus: u32,
+        /// What they come to.
+        wanted: u64,
+    },
     /// Its scratch disk.
     #[error(
         "annotation {}: {value:?} is not a number of bytes",
@@ -57,13 +83,26 @@ impl Size {
                     value: text.clone(),
                 })?,
         };
+        let cpu_period_us = positive(cpu_period_us(config));
+        let overhead = &config.linux.overhead;
+        let overhead_quota_us = match positive(overhead.cpu_period) {
+            0 => 0,
+            period => positive(overhead.cpu_quota) * cpu_period_us / period,
+        };
         Ok(Self {
             vcpus: pod.vcpus,
             memory_mib: pod.guest_memory_mib(),
             scratch_bytes,
             cpu_quota_us: positive(config.linux.resources.cpu_quota),
-            cpu_period_us: positive(cpu_period_us(config)),
+            overhead_quota_us,
+            cpu_period_us,
         })
+    }
+
+    /// The same with another memory of the guest.
+    #[must_use]
+    pub fn with_memory(self, memory_mib: u64) -> Self {
+        Self { memory_mib, ..self }
     }
 
     /// What the Pod may use of the host, `overhead_mib` being what the monitor and its helpers
@@ -72,9 +111,39 @@ impl Size {
     pub fn limits(&self, overhead_mib: u64) -> Limits {
         Limits {
             memory_bytes: (self.memory_mib + overhead_mib) << 20,
-            cpu_quota_us: self.cpu_quota_us,
+            cpu_quota_us: match self.cpu_quota_us {
+                0 => 0,
+                quota => quota + self.overhead_quota_us,
+            },
             cpu_period_us: self.cpu_period_us,
             pids: 512 + 4 * u64::from(self.vcpus),
+        }
+    }
+
+    /// The same when the containers may use `cpu` thousandths of a CPU; without a number, all that
+    /// there is.
+    #[must_use]
+    pub fn limits_with(&self, overhead_mib: u64, cpu: Option<u64>) -> Limits {
+        let quota = |cpu| self.overhead_quota_us + self.cpu_period_us * cpu / 1000;
+        Limits {
+            cpu_quota_us: cpu.map_or(0, quota),
+            ..self.limits(overhead_mib)
+        }
+    }
+
+    /// Whether cgroups that allow `room_bytes` can hold it.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_room(&self, overhead_mib: u64, room_bytes: Option<u64>) -> Result<(), SizeError> {
+        let needed_mib = self.memory_mib + overhead_mib;
+        match room_bytes.map(|bytes| bytes >> 20) {
+            Some(room_mib) if needed_mib > room_mib => Err(SizeError::NoRoom {
+                needed_mib,
+                room_mib,
+                overhead_mib: overhead_mib + GUEST_RESERVE_MIB,
+            }),
+            _ => Ok(()),
         }
     }
 }

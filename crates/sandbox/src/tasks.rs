@@ -1,17 +1,23 @@
 //! The containers of a sandbox and their processes: what containerd's Task API asks for.
 
-use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use skete_agent_api::agent;
 
 use crate::agent::{request, unlimited};
+use crate::blocks::Wanted;
 use crate::container::{Container, ContainerRequest, read_spec};
 use crate::error::{EngineError, Kind};
 use crate::process::{Exit, Process, Status, Stdio};
+use crate::resize::Allowance;
 use crate::sandbox::{Event, Sandbox, agent_failed};
 use crate::timings::Stopwatch;
 use crate::vm::Machine;
+use crate::volumes::Volumes;
+
+/// What the kubelet reads of a termination log, in bytes.
+const MAX_TERMINATION_LOG: u64 = 4096;
 
 impl Sandbox {
     /// Plugs in a container's layers, gives the guest its volumes, and prepares the container.
@@ -28,34 +34,28 @@ impl Sandbox {
         }
         let stopwatch = Stopwatch::start();
         let mut spec = read_spec(&asked.bundle)?;
-        let annotations = self.config.annotations.clone().into_iter().collect();
-        let volumes = self
-            .volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .place(&mut spec, &annotations)?;
-        for volume in volumes {
-            machine
-                .agent()
-                .rpc()
-                .put_volume(request(), &volume)
-                .await
-                .map_err(agent_failed)?;
-        }
+        let placed = self.lock_volumes().place(&mut spec, &self.config)?;
+        put_volumes(machine, placed.requests).await?;
+        let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
         let disk = machine.attach_layers(&asked.rootfs).await?;
         self.timings.record("layers", stopwatch);
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();
-        let container = Arc::new(Container::new(&asked, serial.clone()));
+        let container = Container::new(&asked, serial.clone(), placed.termination_log);
+        container.set_allowance(Allowance::of(&spec["linux"]["resources"]));
+        let container = Arc::new(container);
         let created = async {
+            let mut blocks = self.blocks.lock().await;
+            let block_devices = blocks.attach(machine, &asked.id, &wanted).await?;
             let create = agent::CreateContainerRequest {
                 id: asked.id.clone(),
                 spec: spec.to_string().into_bytes(),
                 rootfs: Some(disk).into(),
                 terminal: asked.stdio.terminal,
                 writable_limit: asked.rootfs.writable_bytes,
+                block_devices,
                 ..Default::default()
             };
             let rpc = machine.agent().rpc();
@@ -71,6 +71,7 @@ impl Sandbox {
             Ok(())
         };
         if let Err(error) = created.await {
+            self.blocks.lock().await.release(machine, &asked.id).await;
             if let Err(error) = machine.detach(&serial).await {
                 tracing::warn!(error = error.chain(), serial, "unplug");
             }
@@ -134,6 +135,10 @@ impl Sandbox {
             return;
         };
         process.drain().await;
+        if process.exec_id.is_empty() {
+            self.keep_termination_log(&machine, &process.container_id)
+                .await;
+        }
         let exit = Exit {
             code: answer.exit_code & 0xff,
             at: SystemTime::now(),
@@ -142,6 +147,50 @@ impl Sandbox {
         if process.set_exited(exit) {
             self.publish_exit(&process, exit);
         }
+    }
+
+    /// Gives the kubelet a container's last words, in the file where it looks for them.
+    async fn keep_termination_log(&self, machine: &Machine, container_id: &str) {
+        let Ok(container) = self.container(container_id) else {
+            return;
+        };
+        let Some(log) = &container.termination_log else {
+            return;
+        };
+        let wanted = agent::ReadVolumeFileRequest {
+            volume: log.volume.clone(),
+            path: log.file.clone(),
+            max_bytes: MAX_TERMINATION_LOG,
+            ..Default::default()
+        };
+        let rpc = machine.agent().rpc();
+        let read = rpc.read_volume_file(request(), &wanted).await;
+        let kept = read
+            .map_err(std::io::Error::other)
+            .and_then(|read| log.keep(&read.content));
+        if let Err(error) = kept {
+            tracing::warn!(%error, container_id, "keep the termination message");
+        }
+    }
+
+    /// Follows the files that the kubelet keeps current, until the sandbox ends. A look at a link
+    /// once a second costs less than an inotify instance, of which a user has 128.
+    pub(crate) async fn follow_volumes(self: Arc<Self>, machine: Arc<Machine>) {
+        const EVERY: Duration = Duration::from_secs(1);
+        loop {
+            tokio::select! {
+                _ = self.wait() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let changes = self.lock_volumes().changes();
+            if let Err(error) = put_volumes(&machine, changes).await {
+                tracing::warn!(error = error.chain(), "bring volumes up to date");
+            }
+        }
+    }
+
+    fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publish_exit(&self, process: &Process, exit: Exit) {
@@ -280,6 +329,10 @@ impl Sandbox {
             {
                 tracing::warn!(error = error.chain(), disk = container.disk, "unplug");
             }
+            if exec_id.is_empty() && self.exit.borrow().is_none() {
+                let mut blocks = self.blocks.lock().await;
+                blocks.release(machine, container_id).await;
+            }
         }
         if exec_id.is_empty() {
             self.lock_containers().remove(container_id);
@@ -327,24 +380,6 @@ impl Sandbox {
         listed.map(|listed| listed.pids).map_err(agent_failed)
     }
 
-    /// Changes a container's limits; `resources` is OCI's object `linux.resources`.
-    ///
-    /// # Errors
-    /// If there is no such container or the guest refuses.
-    pub async fn update(&self, container_id: &str, resources: &[u8]) -> Result<(), EngineError> {
-        self.container(container_id)?;
-        let update = agent::UpdateContainerRequest {
-            id: container_id.to_owned(),
-            resources: resources.to_vec(),
-            ..Default::default()
-        };
-        let rpc = self.machine()?.agent().rpc();
-        rpc.update_container(request(), &update)
-            .await
-            .map(drop)
-            .map_err(agent_failed)
-    }
-
     /// Freezes or thaws a container.
     ///
     /// # Errors
@@ -380,6 +415,19 @@ impl Sandbox {
             .await
             .map_err(agent_failed)
     }
+}
+
+async fn put_volumes(
+    machine: &Machine,
+    volumes: Vec<agent::PutVolumeRequest>,
+) -> Result<(), EngineError> {
+    for volume in volumes {
+        let rpc = machine.agent().rpc();
+        rpc.put_volume(request(), &volume)
+            .await
+            .map_err(agent_failed)?;
+    }
+    Ok(())
 }
 
 fn process_ref(process: &Process) -> agent::ProcessRef {

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio as ProcessStdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub struct Boot<'a> {
     pub programs: &'a Programs,
     /// Its size.
     pub size: &'a Size,
+    /// What its memory may be raised to, in MiB.
+    pub max_memory_mib: u64,
     /// KVM or emulation.
     pub accelerator: Accelerator,
     /// Its network interfaces.
@@ -77,6 +79,7 @@ impl Machine {
             cmdline: Vec::new(),
             vcpus: boot.size.vcpus,
             memory_mib: boot.size.memory_mib,
+            max_memory_mib: boot.max_memory_mib,
             taps: boot.taps,
             vsock: Some(Vsock::Socket(boot.layout.vhost_socket())),
             disks: vec![scratch],
@@ -161,6 +164,28 @@ impl Machine {
             layers,
             ..Default::default()
         })
+    }
+
+    /// Plugs in a file or block device of the host as a disk.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_file(
+        &self,
+        serial: &str,
+        file: &Path,
+        read_only: bool,
+    ) -> Result<(), EngineError> {
+        let disk = Disk::whole(serial, file, read_only).map_err(skete_hypervisor::Error::from)?;
+        Ok(self.vm.attach_disk(&disk).await?)
+    }
+
+    /// Changes the guest's memory.
+    ///
+    /// # Errors
+    /// If the monitor refuses, or the guest does not take it.
+    pub async fn set_memory(&self, mib: u64) -> Result<(), EngineError> {
+        Ok(self.vm.set_memory(mib).await?)
     }
 
     /// Unplugs a disk.

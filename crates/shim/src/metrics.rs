@@ -55,12 +55,20 @@ fn metrics(usage: &Usage) -> Metrics {
         .into(),
         memory: Some(MemoryStat {
             usage: usage.memory_bytes,
-            usage_limit: usage.memory_limit_bytes,
+            // In containerd's reckoning no limit is the largest one.
+            usage_limit: match usage.memory_limit_bytes {
+                0 => u64::MAX,
+                limit => limit,
+            },
             max_usage: usage.memory_peak_bytes,
             // containerd computes the working set as usage less inactive file pages.
             inactive_file: usage
                 .memory_bytes
                 .saturating_sub(usage.memory_working_set_bytes),
+            anon: usage.memory_anonymous_bytes,
+            file: usage.memory_file_bytes,
+            pgfault: usage.page_faults,
+            pgmajfault: usage.major_page_faults,
             psi: pressure(&usage.memory_pressure),
             ..Default::default()
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use containerd_shim_protos::protobuf::Message;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::sandbox_api::{
     CreateSandboxRequest, CreateSandboxResponse, PingRequest, PingResponse, PlatformRequest,
     PlatformResponse, SandboxMetricsRequest, SandboxMetricsResponse, SandboxStatusRequest,
@@ -14,10 +15,12 @@ use containerd_shim_protos::sandbox_api::{
 use containerd_shim_protos::sandbox_async::Sandbox as SandboxApi;
 use containerd_shim_protos::ttrpc::r#async::TtrpcContext;
 use containerd_shim_protos::types::platform::Platform;
-use skete_cri_api::POD_SANDBOX_CONFIG_TYPE_URL;
 use skete_cri_api::runtime::PodSandboxConfig;
+use skete_cri_api::{OWN_NAMESPACE, POD_SANDBOX_CONFIG_TYPE_URL};
 use skete_sandbox::error::EngineError;
 use skete_sandbox::layout::{Layout, Roots};
+use skete_sandbox::policy::Policy;
+use skete_sandbox::programs::Programs;
 use skete_sandbox::sandbox::Sandbox;
 use tokio::sync::mpsc;
 
@@ -28,6 +31,11 @@ use crate::service::{Answer, Service, answer};
 /// States of a sandbox, as CRI names them.
 const READY: &str = "SANDBOX_READY";
 const NOT_READY: &str = "SANDBOX_NOTREADY";
+
+/// containerd's plugins read the specification of a sandbox's pause container. There is none, and
+/// the specification says nothing.
+const SPEC: &str = r#"{"ociVersion":"1.2.0","linux":{}}"#;
+const SPEC_TYPE_URL: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
 /// The Sandbox API on the shim's state.
 pub struct SandboxService(pub Arc<Service>);
@@ -54,6 +62,10 @@ impl SandboxApi for SandboxService {
             }));
         }
         let config = answer(pod_config(&asked))?;
+        // What `skete run` asks for is asked by root; what the kubelet hands on is a tenant's.
+        if service.namespace != OWN_NAMESPACE {
+            answer(check_policy(&config))?;
+        }
         let netns = (!asked.netns_path.is_empty()).then(|| asked.netns_path.into());
         let layout = Layout::new(&Roots::from_env(), &service.namespace, &service.id);
         let layout = answer(layout.map_err(EngineError::from))?;
@@ -79,6 +91,12 @@ impl SandboxApi for SandboxService {
         Ok(StartSandboxResponse {
             pid: sandbox.pid(),
             created_at: timestamp(sandbox.created_at()),
+            spec: Some(Any {
+                type_url: SPEC_TYPE_URL.to_owned(),
+                value: SPEC.as_bytes().to_vec(),
+                ..Default::default()
+            })
+            .into(),
             ..Default::default()
         })
     }
@@ -106,7 +124,9 @@ impl SandboxApi for SandboxService {
         _: &TtrpcContext,
         asked: StopSandboxRequest,
     ) -> Answer<StopSandboxResponse> {
-        self.0.sandbox(&asked.sandbox_id)?.stop().await;
+        let sandbox = self.0.sandbox(&asked.sandbox_id)?;
+        sandbox.stop().await;
+        self.0.retire(sandbox);
         Ok(StopSandboxResponse::new())
     }
 
@@ -157,11 +177,14 @@ impl SandboxApi for SandboxService {
         _: &TtrpcContext,
         asked: ShutdownSandboxRequest,
     ) -> Answer<ShutdownSandboxResponse> {
-        let sandbox = self.0.sandbox(&asked.sandbox_id)?;
-        if sandbox.ended().is_none() {
-            sandbox.stop().await;
+        // containerd ends a shim by this even if its sandbox was refused and never made.
+        if self.0.current().is_some() || asked.sandbox_id != self.0.id {
+            let sandbox = self.0.sandbox(&asked.sandbox_id)?;
+            if sandbox.ended().is_none() {
+                sandbox.stop().await;
+            }
+            answer(sandbox.remove())?;
         }
-        answer(sandbox.remove())?;
         self.0.shutdown.notify_one();
         Ok(ShutdownSandboxResponse::new())
     }
@@ -178,6 +201,12 @@ impl SandboxApi for SandboxService {
         metrics::fill(&mut response, &self.0.id, &usage)?;
         Ok(response)
     }
+}
+
+/// Whether the node's administrator lets the Pod have its annotations.
+fn check_policy(config: &PodSandboxConfig) -> Result<(), EngineError> {
+    let policy = Policy::load(&Programs::of_this_executable()?.policy())?;
+    Ok(policy.check(&config.annotations)?)
 }
 
 /// The Pod as the kubelet described it. A caller without a kubelet may leave it out.

@@ -1,6 +1,7 @@
 //! What both services of the shim share: the sandbox, once it is created.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use containerd_shim_protos::ttrpc;
 use skete_sandbox::error::EngineError;
@@ -9,6 +10,9 @@ use tokio::sync::Notify;
 
 use crate::convert;
 use crate::events::Events;
+
+/// How long a stopped sandbox can still be asked about.
+const RETIREMENT: Duration = Duration::from_secs(10);
 
 /// The state of the shim.
 pub struct Service {
@@ -56,6 +60,25 @@ impl Service {
     /// The sandbox that a task's request is about.
     pub fn of_task(&self) -> Answer<&Arc<Sandbox>> {
         self.sandbox(&self.id)
+    }
+
+    /// Ends the process some time after the sandbox was stopped, when containerd has taken the end
+    /// of each task to its books: it keeps a Pod's sandbox until the Pod is deleted, which for a
+    /// Job may be days, and has `delete` clean up after a shim that is gone.
+    pub fn retire(self: &Arc<Self>, sandbox: &Arc<Sandbox>) {
+        let (service, sandbox) = (Arc::clone(self), Arc::clone(sandbox));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RETIREMENT).await;
+                if sandbox.is_empty() {
+                    break;
+                }
+            }
+            if let Err(error) = sandbox.remove() {
+                tracing::warn!(error = error.chain(), "clean up");
+            }
+            service.shutdown.notify_one();
+        });
     }
 
     /// Sets the sandbox, once.

@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, doctor, exec, image, inspect, kill, logs, port, ps, rm, run, stats, stop,
-    top, version, wait,
+    attach, completion, doctor, exec, image, inspect, kill, logs, node, port, ps, rm, run, stats,
+    stop, top, version, wait,
 };
 use crate::failure::{Failure, OWN_ERROR};
 use crate::paths::{DEFAULT_ROOT, DEFAULT_RUN_ROOT, Paths, ROOT_ENV, RUN_ROOT_ENV};
@@ -98,6 +98,9 @@ pub enum Command {
     Load(image::Load),
     /// Check whether this machine can run Pods, and safely
     Doctor(doctor::Doctor),
+    /// Make this machine a Kubernetes node that runs Pods in microVMs: install, uninstall, status
+    #[command(subcommand)]
+    Node(node::Node),
     /// Show versions
     Version(version::Version),
     /// Print a completion script for a shell

@@ -13,8 +13,8 @@ pub const DEFAULT_RUN_ROOT: &str = "/run/skete";
 pub const ROOT_ENV: &str = "SKETE_ROOT";
 /// Environment variable that names the runtime root.
 pub const RUN_ROOT_ENV: &str = "SKETE_RUN_ROOT";
-/// containerd's word for a client's own set of names: Pods of this command live in this one.
-pub const NAMESPACE: &str = "skete";
+pub use skete_cri_api::OWN_NAMESPACE as NAMESPACE;
+
 /// The program that is the engine.
 pub const SHIM: &str = "containerd-shim-skete-v2";
 

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::tsc;
 use crate::{Accelerator, Disk, VmConfig};
 
+/// The device that memory is plugged in by.
+pub(crate) const MORE_MEMORY: &str = "more";
+
 /// The numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone)]
 pub(crate) struct Inherited {
@@ -88,7 +91,15 @@ pub(crate) fn qemu(config: &VmConfig, fds: &Inherited, disks: &[DiskNode]) -> Ve
         }
     }
     args.pair("-smp", config.vcpus.to_string());
-    args.pair("-m", format!("{}M", config.memory_mib));
+    let more_mib = config.more_memory_mib();
+    let size = config.memory_mib;
+    args.pair(
+        "-m",
+        match more_mib {
+            0 => format!("{size}M"),
+            _ => format!("size={size}M,maxmem={}M", size + more_mib),
+        },
+    );
     // Shared, because a vhost-user backend maps it too.
     args.json(
         "-object",
@@ -100,6 +111,26 @@ pub(crate) fn qemu(config: &VmConfig, fds: &Inherited, disks: &[DiskNode]) -> Ve
             "dump": false,
         }),
     );
+    if more_mib > 0 {
+        // Nothing of it is taken before it is plugged in.
+        args.json(
+            "-object",
+            &json!({
+                "qom-type": "memory-backend-memfd",
+                "id": "more-memory",
+                "size": more_mib << 20,
+                "share": true,
+                "reserve": false,
+                "dump": false,
+            }),
+        );
+        args.device(&json!({
+            "driver": "virtio-mem-pci",
+            "id": MORE_MEMORY,
+            "memdev": "more-memory",
+            "requested-size": 0,
+        }));
+    }
     args.pair("-kernel", &config.kernel);
     args.pair("-initrd", &config.initramfs);
     args.pair("-append", kernel(config, tsc::kilohertz()));

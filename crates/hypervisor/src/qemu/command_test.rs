@@ -12,6 +12,7 @@ fn config(accelerator: Accelerator, vcpus: u32) -> VmConfig {
         cmdline: vec!["quiet".to_owned(), "skete.log=debug".to_owned()],
         vcpus,
         memory_mib: 96,
+        max_memory_mib: 0,
         taps: Vec::new(),
         vsock: None,
         disks: Vec::new(),
@@ -19,6 +20,18 @@ fn config(accelerator: Accelerator, vcpus: u32) -> VmConfig {
         run_dir: PathBuf::from("/run/web-1"),
         accelerator,
     }
+}
+
+#[test]
+fn memory_that_may_come_is_not_taken_before() {
+    let mut config = config(Accelerator::Emulation, 1);
+    assert!(!arguments(&config, &[]).join(" ").contains("virtio-mem"));
+    // An odd amount cannot be plugged in.
+    config.max_memory_mib = 4097;
+    let arguments = arguments(&config, &[]);
+    assert_eq!(values(&arguments, "-m"), ["size=96M,maxmem=4096M"]);
+    let line = arguments.join(" ");
+    assert!(line.contains("virtio-mem-pci") && line.contains("\"reserve\":false"));
 }
 
 fn disk(serial: &str, files: &[&str]) -> Disk {

@@ -156,6 +156,10 @@ impl Hypervisor for Qemu {
             .map(|disk| disk.serial.clone())
             .zip(descriptors)
             .collect();
+        let memory = vm::Memory {
+            base_mib: config.memory_mib,
+            more_mib: config.more_memory_mib(),
+        };
         let vm = vm::QemuVm::adopt(vm::Parts {
             child,
             pidfd,
@@ -167,6 +171,7 @@ impl Hypervisor for Qemu {
             run_dir: config.run_dir,
             disks,
             limit: START_LIMIT,
+            memory,
         });
         Ok(Box::new(vm.await?))
     }

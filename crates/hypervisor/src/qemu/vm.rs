@@ -16,8 +16,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::command::DiskNode;
+use super::command::{DiskNode, MORE_MEMORY};
 use super::descriptor;
+use crate::config::MEMORY_BLOCK_MIB;
 use crate::console::Tail;
 use crate::qmp::{Event, Qmp, QmpError};
 use crate::{Disk, Error, ExitReason, Vm, VmExit, process};
@@ -27,6 +28,12 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long a guest may take to let go of a disk.
 const DETACH_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a guest may take to use memory that was plugged in.
+const PLUG_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often it is looked at meanwhile.
+const PLUG_POLL: Duration = Duration::from_millis(5);
 
 /// How long what an ended process wrote last is read for.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
@@ -48,6 +55,14 @@ pub(super) struct Parts {
     pub(super) disks: HashMap<String, Option<PathBuf>>,
     /// How long QEMU may take until it answers for the first time.
     pub(super) limit: Duration,
+    pub(super) memory: Memory,
+}
+
+/// The memory that a VM started with and may come to have, in MiB.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    pub(super) base_mib: u64,
+    pub(super) more_mib: u64,
 }
 
 /// What was heard of the VM so far.
@@ -118,6 +133,7 @@ pub(super) struct QemuVm {
     exit: watch::Receiver<Option<VmExit>>,
     run_dir: PathBuf,
     disks: tokio::sync::Mutex<HashMap<String, Option<PathBuf>>>,
+    memory: Memory,
 }
 
 impl QemuVm {
@@ -134,6 +150,7 @@ impl QemuVm {
             run_dir,
             disks,
             limit,
+            memory,
         } = parts;
         let pid = child.id();
         let pidfd = match process::watch(pidfd) {
@@ -181,6 +198,7 @@ impl QemuVm {
                 exit,
                 run_dir,
                 disks,
+                memory,
             });
         }
         // The watcher cannot panic; should it, the words below are all there is.
@@ -197,8 +215,17 @@ impl QemuVm {
     }
 
     async fn command(&self, what: &'static str, name: &str, arguments: Value) -> Result<(), Error> {
+        self.query(what, name, arguments).await.map(drop)
+    }
+
+    async fn query(
+        &self,
+        what: &'static str,
+        name: &str,
+        arguments: Value,
+    ) -> Result<Value, Error> {
         match self.qmp.execute(name, arguments, COMMAND_LIMIT).await {
-            Ok(_) => Ok(()),
+            Ok(answer) => Ok(answer),
             Err(QmpError::Closed | QmpError::Io(_)) => {
                 // The end of the process follows the end of the connection.
                 let ended = timeout(DRAIN_LIMIT, self.wait()).await;
@@ -295,6 +322,45 @@ impl Vm for QemuVm {
             .await?;
         remove(disks.remove(serial).flatten());
         Ok(())
+    }
+
+    async fn set_memory(&self, mib: u64) -> Result<(), Error> {
+        const WHAT: &str = "change the memory";
+        let Memory { base_mib, more_mib } = self.memory;
+        let wanted_mib = mib
+            .saturating_sub(base_mib)
+            .next_multiple_of(MEMORY_BLOCK_MIB);
+        if wanted_mib > more_mib {
+            return Err(Error::MemoryFixed {
+                asked: mib,
+                most: base_mib + more_mib,
+            });
+        }
+        // What is below the first memory, the guest gives back into its balloon.
+        let value = mib.min(base_mib) << 20;
+        self.command(WHAT, "balloon", json!({ "value": value }))
+            .await?;
+        if more_mib == 0 {
+            return Ok(());
+        }
+        let path = format!("/machine/peripheral/{MORE_MEMORY}");
+        let wanted = wanted_mib << 20;
+        let property = |name: &str| json!({ "path": path, "property": name });
+        let mut request = property("requested-size");
+        request["value"] = json!(wanted);
+        self.command(WHAT, "qom-set", request).await?;
+        let plugged = async {
+            loop {
+                let size = self.query(WHAT, "qom-get", property("size")).await?;
+                if size.as_u64().is_some_and(|size| size >= wanted) {
+                    return Ok(());
+                }
+                tokio::time::sleep(PLUG_POLL).await;
+            }
+        };
+        timeout(PLUG_LIMIT, plugged)
+            .await
+            .unwrap_or(Err(Error::MemoryNotTaken { asked: mib }))
     }
 
     async fn pause(&self) -> Result<(), Error> {

@@ -51,6 +51,7 @@ impl Guest {
             cmdline: Vec::new(),
             vcpus: 1,
             memory_mib: 128,
+            max_memory_mib: 0,
             taps: Vec::new(),
             vsock: None,
             disks: Vec::new(),

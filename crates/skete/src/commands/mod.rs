@@ -9,6 +9,7 @@ pub mod image;
 pub mod inspect;
 pub mod kill;
 pub mod logs;
+pub mod node;
 pub mod port;
 pub mod ps;
 pub mod rm;
@@ -37,6 +38,8 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         // These say nothing about Pods, and must work for everybody.
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
+        // Its Pods are containerd's.
+        Command::Node(node) => return node.run(&paths),
         Command::Supervise(follower) => {
             let id = PodId::try_from(follower.pod.clone())?;
             return supervise::run(paths, &id);
@@ -70,6 +73,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Doctor(_)
         | Command::Version(_)
         | Command::Completion(_)
+        | Command::Node(_)
         | Command::Supervise(_) => Ok(0),
     }
 }

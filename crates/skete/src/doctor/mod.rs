@@ -93,6 +93,11 @@ pub fn examine(paths: &Paths) -> Vec<Row> {
     rows
 }
 
+/// Looks at what has to be there before a node is changed.
+pub fn before_installation(paths: &Paths) -> Vec<Row> {
+    vec![needs::root(), needs::monitor(), machine::kvm(paths)]
+}
+
 /// The worst of them.
 pub fn worst(rows: &[Row]) -> Verdict {
     rows.iter()

@@ -21,15 +21,20 @@ pub fn root() -> Row {
     }
 }
 
+/// Whether there is a monitor.
+pub fn monitor() -> Row {
+    tool(
+        "qemu",
+        "qemu-system-x86_64",
+        "it is the guests' monitor",
+        "apt install qemu-system-x86",
+    )
+}
+
 /// All others.
 pub fn all(paths: &Paths) -> Vec<Row> {
     let mut rows = vec![
-        tool(
-            "qemu",
-            "qemu-system-x86_64",
-            "it is the guests' monitor",
-            "apt install qemu-system-x86",
-        ),
+        monitor(),
         own_program("shim", SHIM, "it is the engine of every Pod"),
         own_program(
             "vsock helper",

@@ -1,0 +1,149 @@
+//! What people run on a cluster, in VMs.
+
+use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, pod};
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_pod_runs_in_a_vm_of_its_own_and_nobody_notices() {
+    let space = Namespace::new("plain");
+    space.apply(&pod(
+        "one",
+        "echo hello; sleep 1000",
+        "",
+        &format!("image: {AGNHOST}"),
+    ));
+    let object = space.ready("one");
+    assert_eq!(object["status"]["qosClass"], "BestEffort");
+    assert_eq!(space.kubectl(&["logs", "one"]), "hello\n");
+    let kernel = space.exec("one", "uname -r");
+    assert!(kernel.contains("-skete"), "{kernel}");
+    assert_eq!(space.exec("one", "hostname"), "one\n");
+    let ip = object["status"]["podIP"].as_str().unwrap();
+    assert!(space.exec("one", "ip -4 address show eth0").contains(ip));
+    // The API server's address reaches it through the Pod's own veth and kube-proxy's rules.
+    let token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    space.exec("one", &format!("test -s {token}"));
+    let server = "curl -sk --retry 5 https://kubernetes.default.svc/version";
+    assert!(space.exec("one", server).contains("gitVersion"));
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_deployment_behind_a_service_is_rolled_over() {
+    let space = Namespace::new("rollout");
+    let deployment = |version: &str| {
+        format!(
+            "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      runtimeClassName: skete
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: main
+        image: {BUSYBOX}
+        command: [sh, -c, 'mkdir /www; echo {version} > /www/index.html; httpd -f -p 80 -h /www']
+        readinessProbe: {{httpGet: {{port: 80, path: /}}, periodSeconds: 1}}
+"
+        )
+    };
+    space.apply(
+        "apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+",
+    );
+    space.apply(&pod(
+        "client",
+        "sleep 1000",
+        "",
+        &format!("image: {AGNHOST}"),
+    ));
+    space.ready("client");
+    for version in ["one", "two"] {
+        space.apply(&deployment(version));
+        space.kubectl(&["rollout", "status", "deployment/web", "--timeout=240s"]);
+        let answer = space.exec_until("client", "curl -fsS --max-time 5 http://web");
+        assert_eq!(answer.trim(), version);
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_job_ends_and_a_daemon_set_is_on_the_node() {
+    let space = Namespace::new("job");
+    space.apply(&format!(
+        "apiVersion: batch/v1
+kind: Job
+metadata: {{name: sum}}
+spec:
+  completions: 2
+  parallelism: 2
+  template:
+    spec:
+      runtimeClassName: skete
+      restartPolicy: Never
+      containers: [{{name: main, image: {BUSYBOX}, command: [sh, -c, 'echo done']}}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {{name: daemon}}
+spec:
+  selector: {{matchLabels: {{app: daemon}}}}
+  template:
+    metadata: {{labels: {{app: daemon}}}}
+    spec:
+      runtimeClassName: skete
+      terminationGracePeriodSeconds: 1
+      containers: [{{name: main, image: {BUSYBOX}, command: [sleep, '1000']}}]
+"
+    ));
+    space.wait("job", "sum", |job| job["status"]["succeeded"] == 2);
+    space.wait("daemonset", "daemon", |set| {
+        set["status"]["numberReady"] == 1
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn what_a_pod_uses_is_told_by_the_kubelet() {
+    let space = Namespace::new("stats");
+    space.apply(&pod(
+        "busy",
+        "while :; do :; done",
+        "",
+        "resources: {limits: {cpu: 200m}}",
+    ));
+    space.ready("busy");
+    let node = cluster(&["kubectl", "get", "nodes", "-o", "name"])
+        .output()
+        .unwrap();
+    let node = String::from_utf8(node.stdout).unwrap();
+    let path = format!(
+        "/api/v1/nodes/{}/proxy/stats/summary",
+        node.trim().trim_start_matches("node/")
+    );
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    loop {
+        let summary: serde_json::Value =
+            serde_json::from_str(&space.kubectl(&["get", "--raw", &path])).unwrap();
+        let pods = summary["pods"].as_array().unwrap();
+        let pod = pods.iter().find(|pod| pod["podRef"]["name"] == "busy");
+        let container = pod.map(|pod| &pod["containers"][0]);
+        let told = container.is_some_and(|container| {
+            container["cpu"]["usageCoreNanoSeconds"].as_u64() > Some(100_000_000)
+                && container["memory"]["workingSetBytes"].as_u64() > Some(0)
+        });
+        if told {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{summary}");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
