@@ -24,25 +24,40 @@ pub(crate) fn build() -> Result<PathBuf, Failure> {
     let staged = repository().join("target/skete");
     let share = staged.join("share/skete");
     fs::create_dir_all(&share).map_err(|error| Failure::io(share.display(), &error))?;
-    step("the guest's kernel", || {
-        build_kernel(&share.join("vmlinux"))
-    })?;
-    step("the guest's image", || {
-        initramfs::build(&agent()?, &share.join("initramfs.cpio")).map_err(Failure::chain)
-    })?;
-    step("the programs", || {
-        let mut cargo = cargo_build();
-        cargo.arg("--release");
-        for (_, package) in PROGRAMS {
-            cargo.args(["-p", package]);
-        }
-        run(&mut cargo)?;
-        PROGRAMS.iter().try_for_each(|(program, _)| {
-            let built = repository().join("target/release").join(program);
-            copy(&built, &staged.join("bin").join(program))
-        })
+    // Beside each other: each has stretches in which it keeps one core only.
+    std::thread::scope(|scope| {
+        let kernel = scope.spawn(|| {
+            step("the guest's kernel", || {
+                build_kernel(&share.join("vmlinux"))
+            })
+        });
+        let image = scope.spawn(|| {
+            step("the guest's image", || {
+                initramfs::build(&agent()?, &share.join("initramfs.cpio")).map_err(Failure::chain)
+            })
+        });
+        let programs = step("the programs", || build_programs(&staged.join("bin")));
+        let ended = |thread: std::thread::ScopedJoinHandle<'_, Result<(), Failure>>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(Failure::new("a build panicked")))
+        };
+        programs.and(ended(image)).and(ended(kernel))
     })?;
     Ok(staged)
+}
+
+fn build_programs(bin: &Path) -> Result<(), Failure> {
+    let mut cargo = cargo_build();
+    cargo.arg("--release");
+    for (_, package) in PROGRAMS {
+        cargo.args(["-p", package]);
+    }
+    run(&mut cargo)?;
+    PROGRAMS.iter().try_for_each(|(program, _)| {
+        let built = repository().join("target/release").join(program);
+        copy(&built, &bin.join(program))
+    })
 }
 
 /// Builds the guest's kernel, or finds it in the cache.

@@ -28,12 +28,12 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/mod.rs"));
 }
 
-/// The messages.
-pub use generated::runtime;
-
 /// containerd's word for a client's own set of names. The Pods of `skete run` live in this one;
 /// the kubelet's in `k8s.io`.
 pub const OWN_NAMESPACE: &str = "skete";
+
+/// The messages.
+pub use generated::runtime;
 
 /// `type_url` of the `Any` that holds a [`runtime::PodSandboxConfig`].
 pub const POD_SANDBOX_CONFIG_TYPE_URL: &str = "runtime.v1.PodSandboxConfig";

@@ -12,6 +12,10 @@ use crate::{Accelerator, Disk, VmConfig};
 /// The device that memory is plugged in by.
 pub(crate) const MORE_MEMORY: &str = "more";
 
+/// How much translated code an emulator keeps, in MiB. It would keep 1 GiB, which a Pod that runs
+/// many programs fills, and the Pod's cgroup does not hold ([`Accelerator::overhead_mib`]).
+const TRANSLATED_MIB: u32 = 128;
+
 /// The numbers of the descriptors that QEMU inherits.
 #[derive(Debug, Clone)]
 pub(crate) struct Inherited {
@@ -86,7 +90,10 @@ pub(crate) fn qemu(config: &VmConfig, fds: &Inherited, disks: &[DiskNode]) -> Ve
             args.pair("-cpu", "host");
         }
         Accelerator::Emulation => {
-            args.pair("-accel", "tcg,thread=multi");
+            args.pair(
+                "-accel",
+                format!("tcg,thread=multi,tb-size={TRANSLATED_MIB}"),
+            );
             args.pair("-cpu", "max");
         }
     }
