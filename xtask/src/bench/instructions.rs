@@ -25,7 +25,7 @@ while [ $count -gt 0 ]; do
     word=$1
     shift
     case $word in
-    tcg,thread=multi) word=tcg,thread=single ;;
+    tcg,thread=multi*) word=tcg,thread=single${{word#tcg,thread=multi}} ;;
     *tsc_early_khz=*) word=$(printf %s "$word" | sed 's/tsc_early_khz=[0-9]*/tsc_early_khz=1000000/') ;;
     esac
     set -- "$@" "$word"
