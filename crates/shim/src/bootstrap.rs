@@ -2,7 +2,11 @@
 //! behind and says where it listens; `delete`, which cleans up after a daemon that is dead; and
 //! `-info`.
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use containerd_shim::asynchronous::{Shim, run, spawn};
@@ -80,6 +84,7 @@ impl Shim for Action {
         let layout = Layout::new(&Roots::from_env(), &self.namespace, &self.id)
             .map_err(|error| failed(&error))?;
         cleanup::remove(&layout).map_err(|error| failed(&error.chain()))?;
+        remove_socket(Path::new("bootstrap.json"));
         Ok(DeleteResponse {
             exit_status: KILLED,
             exited_at: Some(timestamp()?).into(),
@@ -102,6 +107,28 @@ impl Shim for Action {
 
     async fn create_task_service(&self, _publisher: RemotePublisher) -> Never {
         Never
+    }
+}
+
+/// Removes the socket of a shim that was killed. containerd keeps in the bundle, where it runs the
+/// `delete` action, what the shim told it by `start`.
+fn remove_socket(bootstrap: &Path) {
+    let address = fs::read(bootstrap).ok().and_then(|text| {
+        let told: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Some(
+            told["address"]
+                .as_str()?
+                .strip_prefix("unix://")?
+                .to_owned(),
+        )
+    });
+    let Some(socket) = address.map(PathBuf::from) else {
+        return;
+    };
+    let is_socket = |meta: fs::Metadata| meta.file_type().is_socket();
+    // One that somebody listens on is another's.
+    if socket.symlink_metadata().is_ok_and(is_socket) && UnixStream::connect(&socket).is_err() {
+        let _ = fs::remove_file(&socket);
     }
 }
 
@@ -129,3 +156,7 @@ fn message(fields: &[(u32, &[u8])]) -> Result<Vec<u8>, Error> {
     drop(stream);
     Ok(bytes)
 }
+
+#[cfg(test)]
+#[path = "bootstrap_test.rs"]
+mod tests;
