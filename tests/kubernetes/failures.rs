@@ -150,7 +150,7 @@ fn sandbox_of(space: &Namespace, pod: &str) -> String {
     found.expect("a sandbox").file_name().into_string().unwrap()
 }
 
-fn kill_shim(sandbox: &str) {
+pub(crate) fn kill_shim(sandbox: &str) {
     let pattern = format!("containerd-shim-skete-v2.*{sandbox}");
     let killed = Command::new("pkill")
         .args(["-KILL", "-f", &pattern])

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by them
 
+mod churn;
 mod cluster;
 mod failures;
 mod node;
