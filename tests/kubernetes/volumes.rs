@@ -37,6 +37,24 @@ fn a_config_map_is_kept_current_in_the_guest() {
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_file_of_the_host_that_the_administrator_allows_is_copied() {
+    let space = Namespace::new("allowed");
+    space.apply(&pod(
+        "reader",
+        "echo changed > /version; cat /version",
+        "restartPolicy: Never\nvolumes: [{name: version, hostPath: {path: /etc/debian_version}}]",
+        "volumeMounts: [{name: version, mountPath: /version}]",
+    ));
+    space.wait("pod", "reader", |pod| pod["status"]["phase"] == "Succeeded");
+    assert_eq!(space.kubectl(&["logs", "reader"]), "changed\n");
+    assert_ne!(
+        std::fs::read_to_string("/etc/debian_version").unwrap(),
+        "changed\n"
+    );
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
 fn containers_share_an_empty_dir_its_parts_and_their_memory() {
     let space = Namespace::new("shared");
     let mut manifest = pod(

@@ -39,6 +39,9 @@ pub enum Error {
     /// An annotation that cannot be allowed.
     #[error("annotation `{0}` cannot be allowed: choose among {allowable}", allowable = ALLOWABLE.join(", "))]
     BadAnnotation(String),
+    /// A path of the host to be allowed.
+    #[error("--allow-host-path {0} has to be an absolute path, as a Pod's hostPath is")]
+    BadHostPath(PathBuf),
     /// A path that has to be absolute.
     #[error("{0} has to be an absolute path: containerd starts the shim by it")]
     Relative(PathBuf),
@@ -104,6 +107,8 @@ pub struct Install {
     pub handlers: Vec<String>,
     /// Annotations that Pods may have.
     pub allow_annotations: Vec<String>,
+    /// Files and directories of the host of which Pods may have copies, by `hostPath`.
+    pub allow_host_paths: Vec<PathBuf>,
     /// Whether to restart containerd if that is needed.
     pub restart: bool,
     /// The node to label, if it can be.
@@ -184,6 +189,10 @@ impl Install {
             if !path.is_absolute() {
                 return Err(Error::Relative(path.clone()));
             }
+        }
+        let relative = |path: &&PathBuf| !path.is_absolute();
+        if let Some(path) = self.allow_host_paths.iter().find(relative) {
+            return Err(Error::BadHostPath(path.clone()));
         }
         Ok(())
     }
@@ -280,6 +289,7 @@ impl Install {
     fn write_policy(&self, versions: &Versions, version: &str) -> Result<(), Error> {
         let policy = Policy {
             allow_annotations: self.allow_annotations.iter().cloned().collect(),
+            allow_host_paths: self.allow_host_paths.iter().cloned().collect(),
         };
         let path = Programs::below(&versions.directory(version)).policy();
         // Strings alone: it cannot fail.

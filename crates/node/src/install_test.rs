@@ -52,6 +52,7 @@ impl Node {
             root,
             handlers: vec!["skete".to_owned()],
             allow_annotations: Vec::new(),
+            allow_host_paths: Vec::new(),
             restart: true,
             label: None,
             node: Some("worker-1".to_owned()),

@@ -1,4 +1,4 @@
-//! What a node lets its Pods choose by annotations.
+//! What a node lets its Pods choose by annotations, and see of the host.
 //!
 //! containerd hands all annotations of a Pod to a shim that is its own sandboxer, and whoever may
 //! make a Pod may annotate it. So none of ours counts unless the node's administrator has allowed
@@ -54,6 +54,9 @@ pub struct Policy {
     /// Annotations that Pods may have.
     #[serde(default)]
     pub allow_annotations: BTreeSet<String>,
+    /// Files and directories of the host of which Pods may have copies, by `hostPath`.
+    #[serde(default)]
+    pub allow_host_paths: BTreeSet<PathBuf>,
 }
 
 impl Policy {
@@ -71,6 +74,18 @@ impl Policy {
                 path: path.to_owned(),
                 source,
             })
+    }
+
+    /// The place that a path of the host leads to, if it is allowed or below one that is, whatever
+    /// links it leads by.
+    #[must_use]
+    pub fn host_path(&self, path: &Path) -> Option<PathBuf> {
+        let place = path.canonicalize().ok()?;
+        let holds = |allowed: &PathBuf| {
+            let allowed = allowed.canonicalize();
+            allowed.is_ok_and(|allowed| place.starts_with(allowed))
+        };
+        self.allow_host_paths.iter().any(holds).then_some(place)
     }
 
     /// Whether a Pod of the kubelet may have these annotations. Those that are not ours are no

@@ -5,6 +5,7 @@ use super::*;
 fn check(allowed: &[&str], annotations: &[&str]) -> Result<(), String> {
     let policy = Policy {
         allow_annotations: allowed.iter().map(|&key| key.to_owned()).collect(),
+        ..Policy::default()
     };
     policy
         .check(annotations.iter().map(|&key| (key, "1")))
@@ -28,6 +29,33 @@ fn no_annotation_of_ours_counts_unless_it_is_allowed() {
         line.contains("io.skete.unknown") && !line.contains("--allow"),
         "{line}"
     );
+}
+
+#[test]
+fn a_path_of_the_host_is_allowed_by_where_it_leads() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    for name in ["open", "closed"] {
+        std::fs::create_dir(root.join(name)).unwrap();
+        std::fs::write(root.join(name).join("file"), name).unwrap();
+    }
+    std::os::unix::fs::symlink("../closed", root.join("open/out")).unwrap();
+    let policy = Policy {
+        allow_host_paths: [root.join("open")].into(),
+        ..Policy::default()
+    };
+    let file = root.join("open/file");
+    assert_eq!(policy.host_path(&file), Some(file));
+    for refused in [
+        "closed/file",
+        "open/out/file",
+        "open/../closed",
+        "open/none",
+        "",
+    ] {
+        assert_eq!(policy.host_path(&root.join(refused)), None, "{refused}");
+    }
+    assert_eq!(Policy::default().host_path(&root), None);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::error::EngineError;
 use crate::forward;
 use crate::layout::Layout;
 use crate::network;
+use crate::policy::Policy;
 use crate::process::{Exit, Status};
 use crate::programs::Programs;
 use crate::scratch;
@@ -71,6 +72,7 @@ pub struct SandboxExit {
 pub struct Sandbox {
     layout: Layout,
     pub(crate) config: PodSandboxConfig,
+    pub(crate) policy: Policy,
     netns: Option<PathBuf>,
     size: Size,
     accelerator: Accelerator,
@@ -96,6 +98,7 @@ impl Sandbox {
     pub fn create(
         layout: Layout,
         config: PodSandboxConfig,
+        policy: Policy,
         netns: Option<PathBuf>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Arc<Self>, EngineError> {
@@ -128,6 +131,7 @@ impl Sandbox {
         Ok(Arc::new(Self {
             layout,
             config,
+            policy,
             netns,
             size,
             accelerator,

@@ -34,7 +34,9 @@ impl Sandbox {
         }
         let stopwatch = Stopwatch::start();
         let mut spec = read_spec(&asked.bundle)?;
-        let placed = self.lock_volumes().place(&mut spec, &self.config)?;
+        let placed = self
+            .lock_volumes()
+            .place(&mut spec, &self.config, &self.policy)?;
         put_volumes(machine, placed.requests).await?;
         let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);

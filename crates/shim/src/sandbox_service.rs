@@ -63,14 +63,16 @@ impl SandboxApi for SandboxService {
         }
         let config = answer(pod_config(&asked))?;
         // What `skete run` asks for is asked by root; what the kubelet hands on is a tenant's.
-        if service.namespace != OWN_NAMESPACE {
-            answer(check_policy(&config))?;
-        }
+        let policy = if service.namespace == OWN_NAMESPACE {
+            Policy::default()
+        } else {
+            answer(policy_for(&config))?
+        };
         let netns = (!asked.netns_path.is_empty()).then(|| asked.netns_path.into());
         let layout = Layout::new(&Roots::from_env(), &service.namespace, &service.id);
         let layout = answer(layout.map_err(EngineError::from))?;
         let (sender, mut events) = mpsc::unbounded_channel();
-        let sandbox = answer(Sandbox::create(layout, config, netns, sender))?;
+        let sandbox = answer(Sandbox::create(layout, config, policy, netns, sender))?;
         service.set_sandbox(Arc::clone(&sandbox))?;
         let service = Arc::clone(service);
         tokio::spawn(async move {
@@ -203,10 +205,11 @@ impl SandboxApi for SandboxService {
     }
 }
 
-/// Whether the node's administrator lets the Pod have its annotations.
-fn check_policy(config: &PodSandboxConfig) -> Result<(), EngineError> {
+/// The node's policy, if its administrator lets the Pod have its annotations.
+fn policy_for(config: &PodSandboxConfig) -> Result<Policy, EngineError> {
     let policy = Policy::load(&Programs::of_this_executable()?.policy())?;
-    Ok(policy.check(&config.annotations)?)
+    policy.check(&config.annotations)?;
+    Ok(policy)
 }
 
 /// The Pod as the kubelet described it. A caller without a kubelet may leave it out.

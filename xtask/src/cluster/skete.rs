@@ -24,6 +24,8 @@ pub(crate) fn install(cluster: &Cluster) -> Result<(), Failure> {
     run(cluster
         .enter(staged.join("bin/skete"))
         .args(["node", "install", "--no-restart", "--allow-emulation"])
+        // For a test.
+        .args(["--allow-host-path", "/etc/debian_version"])
         .arg("--prefix")
         .arg(&prefix)
         .arg("--root")

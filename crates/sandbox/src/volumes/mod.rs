@@ -17,6 +17,7 @@ use skete_cri_api::runtime::PodSandboxConfig;
 
 use self::source::{Source, classify};
 use crate::host_files::{self, HostFilesError};
+use crate::policy::Policy;
 
 /// Size of `/dev/shm` in bytes, as containerd makes it.
 const SHM_BYTES: u64 = 64 << 20;
@@ -46,7 +47,8 @@ pub enum VolumeError {
     #[error(
         "mount {destination}: {source_path} of the host cannot be mounted, for nothing of the \
          host's file system is shared with a Pod's guest; use a ConfigMap, an emptyDir or a \
-         volume instead"
+         volume instead, or have the node's administrator allow a copy of it with `skete node \
+         install --allow-host-path`"
     )]
     HostPath {
         /// In the container.
@@ -128,6 +130,7 @@ impl Volumes {
         &mut self,
         spec: &mut Value,
         config: &PodSandboxConfig,
+        policy: &Policy,
     ) -> Result<Placed, VolumeError> {
         let mut placed = Placed::default();
         let Some(mounts) = spec.get_mut("mounts").and_then(Value::as_array_mut) else {
@@ -147,7 +150,7 @@ impl Volumes {
                 continue;
             }
             let source = PathBuf::from(text("source")?);
-            let guest = self.bind(&source, &destination, config, &mut placed)?;
+            let guest = self.bind(&source, &destination, config, policy, &mut placed)?;
             mount["source"] = json!(guest);
         }
         self.sandbox_files(mounts, config, &mut placed)?;
@@ -160,10 +163,19 @@ impl Volumes {
         source: &Path,
         destination: &str,
         config: &PodSandboxConfig,
+        policy: &Policy,
         placed: &mut Placed,
     ) -> Result<PathBuf, VolumeError> {
         let requests = &mut placed.requests;
-        let guest = match classify(source, destination) {
+        let kind = match classify(source, destination) {
+            Source::Host => match policy.host_path(source) {
+                Some(place) if place.is_dir() => Source::Tree(place),
+                Some(place) if place.is_file() => Source::File(place),
+                _ => Source::Host,
+            },
+            other => other,
+        };
+        let guest = match kind {
             Source::Host => {
                 return Err(VolumeError::HostPath {
                     destination: destination.to_owned(),

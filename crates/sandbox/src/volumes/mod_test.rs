@@ -16,7 +16,7 @@ fn place_with(
     spec: &mut Value,
     config: &PodSandboxConfig,
 ) -> Result<Vec<agent::PutVolumeRequest>, VolumeError> {
-    let placed = Volumes::default().place(spec, config)?;
+    let placed = Volumes::default().place(spec, config, &Policy::default())?;
     let asked = |request: &agent::PutVolumeRequest| request.name != SANDBOX_FILES;
     Ok(placed.requests.into_iter().filter(asked).collect())
 }
@@ -94,6 +94,22 @@ fn the_hosts_directories_are_refused_however_they_are_spelled() {
 }
 
 #[test]
+fn a_path_of_the_host_that_is_allowed_is_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("zone"), "UTC").unwrap();
+    let policy = Policy {
+        allow_host_paths: [dir.path().to_owned()].into(),
+        ..Policy::default()
+    };
+    let mut spec = spec(&[(dir.path().to_str().unwrap(), "/zones")]);
+    let placed = Volumes::default()
+        .place(&mut spec, &PodSandboxConfig::new(), &policy)
+        .unwrap();
+    assert_eq!(placed.requests[0].files().entries[0].content, b"UTC");
+    assert_eq!(spec["mounts"][0]["source"], "/run/skete/volumes/v0");
+}
+
+#[test]
 fn shared_memory_is_one_volume_of_the_guest() {
     let mut volumes = Volumes::default();
     let mut first = spec(&[("/run/containerd/sandboxes/1/shm", "/dev/shm")]);
@@ -101,14 +117,18 @@ fn shared_memory_is_one_volume_of_the_guest() {
         "destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["size=1024k"],
     }]});
     let config = PodSandboxConfig::new();
-    let placed = volumes.place(&mut first, &config).unwrap();
+    let placed = volumes
+        .place(&mut first, &config, &Policy::default())
+        .unwrap();
     assert!(
         placed
             .requests
             .iter()
             .any(|r| r.name == "shm" && r.has_tmpfs())
     );
-    let placed = volumes.place(&mut second, &config).unwrap();
+    let placed = volumes
+        .place(&mut second, &config, &Policy::default())
+        .unwrap();
     assert!(placed.requests.is_empty());
     for spec in [first, second] {
         assert_eq!(spec["mounts"][0]["source"], "/run/skete/volumes/shm");
@@ -124,7 +144,9 @@ fn names_and_resolver_are_given_where_containerd_gives_none() {
     config.dns_config.mut_or_insert_default().servers = vec!["10.96.0.10".to_owned()];
     let hosts = tempfile::NamedTempFile::new().unwrap();
     let mut spec = spec(&[(hosts.path().to_str().unwrap(), "/etc/resolv.conf")]);
-    let placed = Volumes::default().place(&mut spec, &config).unwrap();
+    let placed = Volumes::default()
+        .place(&mut spec, &config, &Policy::default())
+        .unwrap();
     let added = &spec["mounts"][1];
     assert_eq!(added["destination"], "/etc/hostname");
     assert_eq!(added["source"], "/run/skete/volumes/sandbox/hostname");
@@ -147,7 +169,9 @@ fn a_volume_that_the_kubelet_swaps_is_given_anew() {
     swap("..1");
     let mut volumes = Volumes::default();
     let mut spec = spec(&[(root.to_str().unwrap(), "/etc/settings")]);
-    volumes.place(&mut spec, &PodSandboxConfig::new()).unwrap();
+    volumes
+        .place(&mut spec, &PodSandboxConfig::new(), &Policy::default())
+        .unwrap();
     assert!(volumes.changes().is_empty());
 
     swap("..2");

@@ -60,6 +60,10 @@ pub struct InstallArgs {
     /// io.skete.ephemeral-storage-bytes; may be given several times [default: none]
     #[arg(long = "allow-annotation", value_name = "NAME")]
     allow_annotations: Vec<String>,
+    /// File or directory of the host of which Pods may have a copy, by `hostPath`; may be given
+    /// several times [default: none]
+    #[arg(long = "allow-host-path", value_name = "PATH")]
+    allow_host_paths: Vec<PathBuf>,
     /// Install though KVM does not work here: Pods are then emulated, and no wall is around them
     #[arg(long)]
     allow_emulation: bool,
@@ -138,6 +142,7 @@ impl InstallArgs {
             containerd_config: self.containerd_config.clone(),
             handlers: self.handlers.clone(),
             allow_annotations: self.allow_annotations.clone(),
+            allow_host_paths: self.allow_host_paths.clone(),
             restart: !self.no_restart,
             label: Label::of_this_node(self.kubeconfig.as_deref(), self.node_name.as_deref()),
             node: self.node_name.clone(),
