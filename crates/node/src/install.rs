@@ -1,11 +1,8 @@
 //! Makes a node one that runs Pods in microVMs.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest, Sha256};
 use skete_sandbox::policy::{ALLOWABLE, Policy};
 use skete_sandbox::programs::Programs;
 
@@ -14,17 +11,15 @@ use crate::containerd::{self, Containerd, Effective};
 use crate::error::FileError;
 use crate::files;
 use crate::label::{self, Label};
+use crate::lock;
 use crate::program;
 use crate::record::{self, Edit, Record};
 use crate::systemd;
-use crate::uninstall;
-use crate::versions::{self, LIBEXEC, SHIM, Versions, hex};
+use crate::undo;
+use crate::versions::{self, LIBEXEC, SHIM, Versions};
 
 /// Has the kernel's module for EROFS loaded when the node starts; below the node's root directory.
 const MODULES: &str = "etc/modules-load.d/skete.conf";
-
-/// How long another command may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the node was left as it was.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +68,8 @@ pub enum Error {
     #[error("containerd did not start with Skete's configuration; it has its old one again")]
     Restart(#[source] program::Error),
     /// Two at once.
-    #[error("another `skete node` command works on {0} now: wait for it")]
-    Busy(PathBuf),
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// containerd.
     #[error(transparent)]
     Containerd(#[from] containerd::Error),
@@ -128,28 +123,6 @@ pub struct Installed {
     pub left: Vec<String>,
 }
 
-/// Held while a prefix is worked on.
-pub(crate) fn lock(prefix: &Path) -> Result<File, Error> {
-    let path = prefix.join("lock");
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(FileError::about("open", &path))?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(PATIENCE / 40);
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy(prefix.to_owned())),
-            Err(errno) => return Err(FileError::about("lock", &path)(errno.into()).into()),
-        }
-    }
-}
-
 impl Install {
     /// Does it. A node that has it already is brought up to date.
     ///
@@ -172,13 +145,13 @@ impl Install {
         record.handlers.clone_from(&self.handlers);
         record.will_make(&self.prefix);
         files::make_directories(&self.prefix)?;
-        let lock = lock(&self.prefix)?;
+        let lock = lock::take(&self.prefix)?;
         let unpacks = effective.pulls_unpack_erofs();
         let done = self.change(&containerd, &main, unpacks, before.as_deref(), &mut record);
         if done.is_err() && previous.is_none() {
             // The first error is the one to tell.
-            let _ = uninstall::take_back(&self.prefix, &record);
-            let _ = uninstall::remove_programs(&self.prefix, &record);
+            let _ = undo::take_back(&self.prefix, &record);
+            let _ = undo::remove_programs(&self.prefix, &record);
         }
         drop(lock);
         done.map(|mut done| {
@@ -393,7 +366,7 @@ impl Install {
         record.edit = Some(Edit {
             import,
             existed: before.is_some(),
-            after: sha256(&after),
+            after: Edit::digest(&after),
         });
         if let Some(before) = before {
             files::replace(&Record::backup(&self.prefix), before)?;
@@ -436,16 +409,16 @@ impl Install {
             ));
             return Ok(());
         }
+        systemd::reload().map_err(containerd::Error::from)?;
         if !self.restart {
-            done.left
-                .push("systemctl daemon-reload && systemctl restart containerd".to_owned());
+            done.left.push("systemctl restart containerd".to_owned());
             return Ok(());
         }
         if let Err(error) = systemd::restart() {
             // The first error is the one to tell.
-            let _ = uninstall::take_back(&self.prefix, record);
+            let _ = undo::take_back(&self.prefix, record);
             // Pods of other runtimes need it whatever comes of ours.
-            let _ = systemd::restart();
+            let _ = systemd::reload().and_then(|()| systemd::restart());
             return Err(Error::Restart(error));
         }
         done.restarted = true;
@@ -476,10 +449,6 @@ fn holds_others(directory: &Path) -> bool {
     entries
         .map(|entry| PathBuf::from(entry.file_name()))
         .any(|name| name != Path::new(DROP_IN) && name.extension().is_some_and(|e| e == "toml"))
-}
-
-pub(crate) fn sha256(text: &str) -> String {
-    hex(&Sha256::digest(text))
 }
 
 #[cfg(test)]

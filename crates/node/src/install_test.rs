@@ -301,7 +301,7 @@ fn a_configuration_that_is_overruled_is_taken_back() {
 fn a_prefix_serves_one_containerd_and_one_command_at_a_time() {
     let mut node = Node::with_config(CONFIG);
     node.install.run().unwrap();
-    let held = lock(&node.install.prefix).unwrap();
+    let held = lock::take(&node.install.prefix).unwrap();
     assert!(node.refused().contains("works on"));
     assert!(
         node.uninstall()

@@ -12,6 +12,7 @@ pub mod error;
 mod files;
 pub mod install;
 pub mod label;
+pub mod lock;
 pub mod memory;
 pub mod metrics;
 pub mod program;
@@ -20,5 +21,6 @@ pub mod status;
 pub mod systemd;
 #[cfg(test)]
 mod testing;
+pub mod undo;
 pub mod uninstall;
 pub mod versions;

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::FileError;
 use crate::files;
 use crate::label::Label;
+use crate::versions::hex;
 
 /// The form of the record.
 const SCHEMA: u32 = 1;
@@ -72,6 +74,13 @@ pub struct Edit {
     pub existed: bool,
     /// SHA-256 of the file afterwards, in hexadecimal digits.
     pub after: String,
+}
+
+impl Edit {
+    /// What [`Edit::after`] holds of a text.
+    pub(crate) fn digest(text: &str) -> String {
+        hex(&Sha256::digest(text))
+    }
 }
 
 impl Record {

@@ -66,12 +66,20 @@ fn path_of_environment(text: &str) -> Option<String> {
     found
 }
 
-/// Reads the units' files again, and restarts containerd if it runs. Its containers go on.
+/// Has systemd read the units' files again. Whoever restarts containerd later has to find its
+/// `PATH` as its configuration wants it.
+///
+/// # Errors
+/// systemd does not answer.
+pub fn reload() -> Result<(), program::Error> {
+    systemctl(&["daemon-reload"]).map(drop)
+}
+
+/// Restarts containerd if it runs. Its containers go on.
 ///
 /// # Errors
 /// It does not come back.
 pub fn restart() -> Result<(), program::Error> {
-    systemctl(&["daemon-reload"])?;
     // containerd tells systemd when it is ready, and systemctl waits for that.
     systemctl(&["try-restart", UNIT]).map(drop)
 }

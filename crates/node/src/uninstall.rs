@@ -1,16 +1,12 @@
 //! Leaves a node as it was before [`crate::install`].
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::config::{self, Main};
-use crate::error::FileError;
-use crate::files;
-use crate::install::{self, sha256};
+use crate::lock;
 use crate::program;
 use crate::record::{self, Record};
 use crate::systemd;
-use crate::versions::Versions;
+use crate::undo;
 
 /// Why something is left.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +28,15 @@ pub enum Error {
         "containerd does not start without Skete's configuration either; programs are left in place"
     )]
     Restart(#[source] program::Error),
-    /// The prefix is in use.
+    /// Two at once.
     #[error(transparent)]
-    Lock(Box<install::Error>),
+    Lock(#[from] lock::Error),
     /// The record.
     #[error(transparent)]
     Record(#[from] record::Error),
-    /// containerd's configuration was changed since, and cannot be read now.
+    /// What was changed.
     #[error(transparent)]
-    Config(#[from] config::Error),
-    /// A file.
-    #[error(transparent)]
-    File(#[from] FileError),
+    Undo(#[from] undo::Error),
 }
 
 fn counted(pods: &[String]) -> String {
@@ -90,7 +83,7 @@ impl Uninstall {
         if !self.pods.is_empty() && !self.force {
             return Err(Error::PodsRun(self.pods.clone()));
         }
-        let lock = install::lock(&self.prefix).map_err(|error| Error::Lock(Box::new(error)))?;
+        let lock = lock::take(&self.prefix)?;
         let mut done = Uninstalled {
             restarted: false,
             left: Vec::new(),
@@ -102,65 +95,22 @@ impl Uninstall {
                 Ok(()) => {}
             }
         }
-        take_back(&self.prefix, &record)?;
-        if !systemd::is_running(&self.root) || !self.restart {
-            done.left
-                .push("restart containerd: it still has the runtime in memory".to_owned());
-        } else {
+        undo::take_back(&self.prefix, &record)?;
+        let systemd = systemd::is_running(&self.root);
+        if systemd {
+            systemd::reload().map_err(Error::Restart)?;
+        }
+        if systemd && self.restart {
             systemd::restart().map_err(Error::Restart)?;
             done.restarted = true;
+        } else {
+            done.left
+                .push("restart containerd: it still has the runtime in memory".to_owned());
         }
-        remove_programs(&self.prefix, &record)?;
+        undo::remove_programs(&self.prefix, &record)?;
         drop(lock);
         Ok(done)
     }
-}
-
-/// Takes back all that containerd and systemd read. Fine if some of it is gone already.
-pub(crate) fn take_back(prefix: &Path, record: &Record) -> Result<(), Error> {
-    restore_main(prefix, record)?;
-    files::remove_file(&record.drop_in)?;
-    for file in &record.files {
-        files::remove_file(file)?;
-    }
-    Ok(())
-}
-
-/// Byte for byte, unless somebody has changed the file since: then our line goes, and no more.
-fn restore_main(prefix: &Path, record: &Record) -> Result<(), Error> {
-    let Some(edit) = &record.edit else {
-        return Ok(());
-    };
-    let path = &record.containerd_config;
-    let Some(now) = files::read_text(path)? else {
-        return Ok(());
-    };
-    if sha256(&now) != edit.after {
-        let mut main = Main::parse(path, &now)?;
-        if main.imports().any(|import| import == edit.import) {
-            main.remove_import(&edit.import);
-            files::replace(path, &main.text())?;
-        }
-        return Ok(());
-    }
-    match files::read_text(&Record::backup(prefix))? {
-        Some(before) if edit.existed => files::replace(path, &before)?,
-        _ => files::remove_file(path)?,
-    }
-    Ok(())
-}
-
-/// Removes the programs, the record, and the directories that were made for them.
-pub(crate) fn remove_programs(prefix: &Path, record: &Record) -> Result<(), Error> {
-    Versions::below(prefix).remove_all()?;
-    files::remove_file(&Record::backup(prefix))?;
-    files::remove_file(&prefix.join("lock"))?;
-    files::remove_file(&Record::path(prefix))?;
-    for directory in record.directories.iter().rev() {
-        // What somebody has put there since stays, and so does the directory.
-        let _ = fs::remove_dir(directory);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use std::fs;
+
 use crate::install::tests::Node;
 
 #[test]
