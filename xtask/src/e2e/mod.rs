@@ -138,13 +138,21 @@ impl<'a> Policy<'a> {
     fn new(cluster: &'a Cluster, runtime: &str) -> Result<Self, Failure> {
         let node = cluster.node();
         let path = "jsonpath={.status.runtimeHandlers[*].name}";
-        let handlers = cluster.ask(&["get", "node", &node, "-o", path])?;
-        let handlers = handlers.unwrap_or_default();
-        if !handlers.split_whitespace().any(|name| name == runtime) {
-            return Err(Failure::new(format!(
-                "containerd on {node} has no runtime `{runtime}`: add it to {}",
-                cluster.dir().join("etc/containerd/conf.d").display()
-            )));
+        // The kubelet tells of a new one within some seconds.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let handlers = cluster.ask(&["get", "node", &node, "-o", path])?;
+            let handlers = handlers.unwrap_or_default();
+            if handlers.split_whitespace().any(|name| name == runtime) {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new(format!(
+                    "containerd on {node} has no runtime `{runtime}`: add it to {}",
+                    cluster.dir().join("etc/containerd/conf.d").display()
+                )));
+            }
+            sleep(Duration::from_secs(1));
         }
         // Removed by Drop also if it takes no effect.
         let policy = Self(cluster);
