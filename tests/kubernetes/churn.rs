@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::cluster::{Namespace, pod, sandboxes};
+use crate::cluster::{Namespace, eventually, pod, sandboxes};
 use crate::failures::kill_shim;
 
 /// Pods at a time.
@@ -56,8 +56,7 @@ fn pods_that_come_and_go_leave_nothing_though_shims_are_killed() {
         space.kubectl(&delete);
         seen.extend(alive().difference(&others).cloned());
     }
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
+    eventually(Duration::from_secs(120), || {
         let left: Vec<_> = alive().difference(&others).cloned().collect();
         let lives = |id: &&String| {
             let found = Command::new("pgrep").args(["-f", id]).output().unwrap();
@@ -65,12 +64,8 @@ fn pods_that_come_and_go_leave_nothing_though_shims_are_killed() {
         };
         let processes: Vec<_> = seen.iter().filter(lives).collect();
         if left.is_empty() && processes.is_empty() {
-            return;
+            return Ok(());
         }
-        assert!(
-            Instant::now() < deadline,
-            "left: {left:?}, processes of {processes:?}"
-        );
-        std::thread::sleep(Duration::from_millis(500));
-    }
+        Err(move || format!("left: {left:?}, processes of {processes:?}"))
+    });
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,31 @@ pub(crate) fn cluster(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where the engine keeps what runs on the node.
+/// The engine's directory for what does not outlive a reboot.
+pub(crate) fn run_root() -> PathBuf {
+    std::env::var_os("SKETE_TEST_RUN_ROOT")
+        .expect("run by cargo xtask test")
+        .into()
+}
+
+/// Where it keeps what runs on the node.
 pub(crate) fn sandboxes() -> PathBuf {
-    let root = std::env::var("SKETE_TEST_RUN_ROOT").expect("run by cargo xtask test");
-    PathBuf::from(root).join("sandboxes/k8s.io")
+    run_root().join("sandboxes/k8s.io")
+}
+
+/// Tries until it comes out right, and fails with why it did not when `limit` is over.
+pub(crate) fn eventually<T, Why: FnOnce() -> String>(
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<T, Why>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match attempt() {
+            Ok(right) => return right,
+            Err(why) if Instant::now() > deadline => panic!("{}", why()),
+            Err(_) => std::thread::sleep(Duration::from_millis(300)),
+        }
+    }
 }
 
 /// A namespace, deleted with this value.
@@ -111,31 +132,25 @@ impl Namespace {
 
     /// Waits until something comes true of an object, and returns it.
     pub(crate) fn wait(&self, kind: &str, name: &str, done: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually(PATIENCE, || {
             let object = self.get(kind, name);
             if done(&object) {
-                return object;
+                return Ok(object);
             }
-            if Instant::now() > deadline {
-                panic!("{kind} {name} never came to it: {}", self.story(&object));
-            }
-            std::thread::sleep(Duration::from_millis(300));
-        }
+            Err(move || format!("{kind} {name} never came to it: {}", self.story(&object)))
+        })
     }
 
     /// Waits until an event of a Pod says something.
     pub(crate) fn event(&self, pod: &str, said: &str) {
-        let deadline = Instant::now() + PATIENCE;
         let of_pod = format!("--field-selector=involvedObject.name={pod}");
-        loop {
+        eventually(PATIENCE, || {
             let events = self.kubectl(&["get", "events", &of_pod, "-o", "json"]);
             if events.contains(said) {
-                return;
+                return Ok(());
             }
-            assert!(Instant::now() < deadline, "no `{said}`: {events}");
-            std::thread::sleep(Duration::from_millis(300));
-        }
+            Err(move || format!("no `{said}`: {events}"))
+        });
     }
 
     fn story(&self, object: &Value) -> String {
@@ -163,21 +178,14 @@ impl Namespace {
 
     /// Runs it until it succeeds.
     pub(crate) fn exec_until(&self, pod: &str, script: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually(PATIENCE, || {
             let arguments = ["exec", pod, "--", "sh", "-c", script];
-            let Output {
-                status,
-                stdout,
-                stderr,
-            } = self.command(&arguments).output().unwrap();
-            if status.success() {
-                return String::from_utf8(stdout).unwrap();
+            let output = self.command(&arguments).output().unwrap();
+            if output.status.success() {
+                return Ok(String::from_utf8(output.stdout).unwrap());
             }
-            let said = String::from_utf8_lossy(&stderr);
-            assert!(Instant::now() < deadline, "{script}: {said}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
+            Err(move || format!("{script}: {}", String::from_utf8_lossy(&output.stderr)))
+        })
     }
 }
 

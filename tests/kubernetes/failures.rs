@@ -1,9 +1,9 @@
 //! What goes wrong, and what is told of it.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::cluster::{Namespace, cluster, pod, sandboxes};
+use crate::cluster::{Namespace, cluster, eventually, pod, run_root, sandboxes};
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
@@ -66,21 +66,19 @@ fn a_pod_with_an_annotation_that_the_node_does_not_allow_is_refused_by_its_name(
         "annotation io.skete.hypervisor is not allowed on this node: remove it from the Pod",
     );
     space.kubectl(&["delete", "pod", "tenant", "--now"]);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
+    eventually(Duration::from_secs(60), || {
         let idle = shims_without_a_sandbox();
         if idle.is_empty() {
-            return;
+            return Ok(());
         }
-        assert!(Instant::now() < deadline, "shims are left: {idle:?}");
-        std::thread::sleep(Duration::from_millis(500));
-    }
+        Err(move || format!("shims are left: {idle:?}"))
+    });
 }
 
 /// The ids of those that run on the node. One that has just been started is among them.
 fn shims_without_a_sandbox() -> Vec<String> {
     let sandboxes = sandboxes();
-    let node = sandboxes.ancestors().nth(2).unwrap();
+    let node = run_root();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| {
         let bytes = std::fs::read(process.path().join("cmdline")).ok()?;
@@ -108,11 +106,12 @@ fn a_pod_whose_shim_is_killed_is_started_anew_and_nothing_is_left() {
         pod["status"]["containerStatuses"][0]["restartCount"].as_u64() > Some(0)
     });
     space.ready("victim");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while sandboxes().join(&sandbox).exists() {
-        assert!(Instant::now() < deadline, "{sandbox} is left");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    eventually(Duration::from_secs(60), || {
+        if !sandboxes().join(&sandbox).exists() {
+            return Ok(());
+        }
+        Err(|| format!("{sandbox} is left"))
+    });
     let processes = Command::new("pgrep")
         .args(["-f", &sandbox])
         .output()

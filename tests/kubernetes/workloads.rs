@@ -1,6 +1,8 @@
 //! What people run on a cluster, in VMs.
 
-use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, pod};
+use std::time::Duration;
+
+use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, eventually, pod};
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
@@ -130,8 +132,7 @@ fn what_a_pod_uses_is_told_by_the_kubelet() {
         "/api/v1/nodes/{}/proxy/stats/summary",
         node.trim().trim_start_matches("node/")
     );
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    loop {
+    eventually(Duration::from_secs(120), || {
         let summary: serde_json::Value =
             serde_json::from_str(&space.kubectl(&["get", "--raw", &path])).unwrap();
         let pods = summary["pods"].as_array().unwrap();
@@ -142,9 +143,8 @@ fn what_a_pod_uses_is_told_by_the_kubelet() {
                 && container["memory"]["workingSetBytes"].as_u64() > Some(0)
         });
         if told {
-            return;
+            return Ok(());
         }
-        assert!(std::time::Instant::now() < deadline, "{summary}");
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
+        Err(move || summary.to_string())
+    });
 }
