@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
+use crate::repository;
+
 /// Why a command of ours ended: a line for people, or nothing where the program itself has said it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,6 +47,13 @@ impl Failure {
     pub(crate) fn io(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self::new(format!("{what}: {error}"))
     }
+}
+
+/// The cargo that runs this, in the repository.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(repository()).args(arguments);
+    cargo
 }
 
 /// Runs a program to its end.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::command::{Failure, run};
+use crate::command::{Failure, cargo, run};
 use crate::{cache, image, initramfs, kernel, packages, repository};
 
 /// The agent is static: nothing of the host's libraries is in the guest.
@@ -152,11 +152,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn cargo_build() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(repository())
-        .args(["build", "--locked", "--quiet"]);
-    cargo
+    cargo(&["build", "--locked", "--quiet"])
 }
 
 /// Says what is being made, and how long it took when that was long.

@@ -2,10 +2,9 @@
 //! a guest kernel or a staged installation.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::cluster::{self, Cluster};
-use crate::command::{Failure, run};
+use crate::command::{Failure, cargo, run};
 use crate::{links, packages, repository, stage};
 
 /// A file that passes this many lines wants to be two.
@@ -110,10 +109,4 @@ fn long_files(dir: &Path, long: &mut Vec<String>) {
             }
         }
     }
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(repository()).args(arguments);
-    cargo
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{Failure, run};
+use crate::command::{Failure, cargo, run};
 use crate::{packages, repository, stage};
 
 /// Runs of which the median counts.
@@ -136,10 +136,8 @@ impl Bench {
         let started = Instant::now();
         let kills = std::env::var("SKETE_TEST_KILLS").unwrap_or_else(|_| KILLS.to_string());
         let test = "nothing_is_left_after_a_kill_at_a_random_moment_and_the_end_is_on_record";
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut cargo = cargo(&["test", "--locked", "-q", "-p", "skete-tests", test]);
         cargo
-            .current_dir(repository())
-            .args(["test", "--locked", "-q", "-p", "skete-tests", test])
             .args(["--", "--include-ignored", "--nocapture"])
             .env("SKETE_TEST_STAGE", &self.staged)
             .env("SKETE_TEST_KILLS", &kills)

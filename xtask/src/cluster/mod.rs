@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::{Failure, output, run};
+use crate::command::{Failure, cargo, output, run};
 
 pub(crate) use programs::path as program;
 pub(crate) use skete::install as install_skete;
@@ -236,10 +236,8 @@ pub(crate) fn test(cluster: &Cluster, filter: &[&str]) -> Result<(), Failure> {
         cluster.name,
         cluster.dir.display()
     );
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo(&["test", "--locked", "-p", "skete-kubernetes-tests", "--"]);
     run(cargo
-        .current_dir(crate::repository())
-        .args(["test", "--locked", "-p", "skete-kubernetes-tests", "--"])
         .args(["--include-ignored", "--test-threads", "3"])
         .args(filter)
         .env("SKETE_TEST_CLUSTER", command)

@@ -139,39 +139,47 @@ impl<'a> Policy<'a> {
         let node = cluster.node();
         let path = "jsonpath={.status.runtimeHandlers[*].name}";
         // The kubelet tells of a new one within some seconds.
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        let known = || {
             let handlers = cluster.ask(&["get", "node", &node, "-o", path])?;
             let handlers = handlers.unwrap_or_default();
-            if handlers.split_whitespace().any(|name| name == runtime) {
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::new(format!(
-                    "containerd on {node} has no runtime `{runtime}`: add it to {}",
-                    cluster.dir().join("etc/containerd/conf.d").display()
-                )));
-            }
-            sleep(Duration::from_secs(1));
-        }
+            Ok(handlers.split_whitespace().any(|name| name == runtime))
+        };
+        wait(known, || {
+            format!(
+                "containerd on {node} has no runtime `{runtime}`: add it to {}",
+                cluster.dir().join("etc/containerd/conf.d").display()
+            )
+        })?;
         // Removed by Drop also if it takes no effect.
         let policy = Self(cluster);
         cluster.apply(&POLICY.replace("@RUNTIME@", runtime))?;
         let class = format!("e2e-{runtime}");
-        let deadline = Instant::now() + PATIENCE;
         let probe = "run e2e-probe --image=x --dry-run=server -o jsonpath={.spec.runtimeClassName}";
         let probe: Vec<&str> = probe.split(' ').collect();
-        while cluster.ask(&probe)?.as_deref() != Some(&class) {
-            if Instant::now() > deadline {
-                return Err(Failure::new(format!(
-                    "Pods do not get the RuntimeClass {class}: see the API server's log, which \
-                     `cargo xtask cluster status` names"
-                )));
-            }
-            sleep(Duration::from_secs(1));
-        }
+        let given = || Ok(cluster.ask(&probe)?.as_deref() == Some(&class));
+        wait(given, || {
+            format!(
+                "Pods do not get the RuntimeClass {class}: see the API server's log, which \
+                 `cargo xtask cluster status` names"
+            )
+        })?;
         Ok(policy)
     }
+}
+
+/// Waits until it is so; `otherwise` says what is wrong when it does not come to it.
+fn wait(
+    is_so: impl Fn() -> Result<bool, Failure>,
+    otherwise: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so()? {
+        if Instant::now() > deadline {
+            return Err(Failure::new(otherwise()));
+        }
+        sleep(Duration::from_secs(1));
+    }
+    Ok(())
 }
 
 impl Drop for Policy<'_> {
