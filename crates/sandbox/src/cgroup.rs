@@ -261,11 +261,8 @@ impl PodCgroup {
     #[must_use]
     pub fn room_bytes(&self) -> Option<u64> {
         let (root, file) = match &self.hierarchies {
-            Hierarchies::V2(root) => (root, "memory.max"),
-            Hierarchies::V1(all) => {
-                let (_, root) = all.iter().find(|(name, _)| *name == "memory")?;
-                (root, "memory.limit_in_bytes")
-            }
+            Hierarchies::V2(root) => (root.as_path(), "memory.max"),
+            Hierarchies::V1(_) => (self.v1_root("memory")?, "memory.limit_in_bytes"),
         };
         let above = Path::new(&self.path).ancestors().skip(1);
         above
@@ -289,12 +286,16 @@ impl PodCgroup {
             .collect()
     }
 
-    fn v1_dir(&self, controller: &str) -> Option<PathBuf> {
+    fn v1_root(&self, controller: &str) -> Option<&Path> {
         let Hierarchies::V1(all) = &self.hierarchies else {
             return None;
         };
         let (_, root) = all.iter().find(|(name, _)| *name == controller)?;
-        Some(root.join(&self.path))
+        Some(root)
+    }
+
+    fn v1_dir(&self, controller: &str) -> Option<PathBuf> {
+        Some(self.v1_root(controller)?.join(&self.path))
     }
 
     fn limit_files(&self, limits: &Limits) -> Vec<(PathBuf, String)> {
@@ -326,18 +327,18 @@ impl PodCgroup {
                 }
             }
             Hierarchies::V1(_) => {
-                let mut push = |controller, file, value: u64| {
-                    if let Some(dir) = self.v1_dir(controller).filter(|_| value > 0) {
-                        files.push((dir.join(file), value.to_string()));
+                let mut push = |controller, file, value: Option<String>| {
+                    if let (Some(dir), Some(value)) = (self.v1_dir(controller), value) {
+                        files.push((dir.join(file), value));
                     }
                 };
-                push("memory", "memory.limit_in_bytes", limits.memory_bytes);
-                push("cpu", "cpu.cfs_period_us", period);
-                push("cpu", "cpu.cfs_quota_us", limits.cpu_quota_us);
-                push("pids", "pids.max", limits.pids);
-                if let Some(dir) = self.v1_dir("cpu").filter(|_| limits.cpu_quota_us == 0) {
-                    files.push((dir.join("cpu.cfs_quota_us"), "-1".to_owned()));
-                }
+                let some = |value: u64| (value > 0).then(|| value.to_string());
+                let quota = some(limits.cpu_quota_us).or_else(|| Some("-1".to_owned()));
+                let memory = some(limits.memory_bytes);
+                push("memory", "memory.limit_in_bytes", memory);
+                push("cpu", "cpu.cfs_period_us", some(period));
+                push("cpu", "cpu.cfs_quota_us", quota);
+                push("pids", "pids.max", some(limits.pids));
             }
         }
         files

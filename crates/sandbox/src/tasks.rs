@@ -49,8 +49,13 @@ impl Sandbox {
         container.set_allowance(Allowance::of(&spec["linux"]["resources"]));
         let container = Arc::new(container);
         let created = async {
-            let mut blocks = self.blocks.lock().await;
-            let block_devices = blocks.attach(machine, &asked.id, &wanted).await?;
+            // Not held while the guest makes the container: others of the Pod are made meanwhile.
+            let block_devices = self
+                .blocks
+                .lock()
+                .await
+                .attach(machine, &asked.id, &wanted)
+                .await?;
             let create = agent::CreateContainerRequest {
                 id: asked.id.clone(),
                 spec: spec.to_string().into_bytes(),

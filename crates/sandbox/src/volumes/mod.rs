@@ -25,6 +25,9 @@ const SHM_BYTES: u64 = 64 << 20;
 const SHM: &str = "shm";
 /// The guest's volume of the files that containerd makes for each sandbox of its own.
 const SANDBOX_FILES: &str = "sandbox";
+/// Their names in it, and in a container's `/etc`.
+const HOSTNAME: &str = "hostname";
+const RESOLV_CONF: &str = "resolv.conf";
 /// The link by which the kubelet swaps all files of a volume at once.
 const DATA: &str = "..data";
 /// `TMPFS_MAGIC` of `statfs(2)`.
@@ -153,7 +156,7 @@ impl Volumes {
             let guest = self.bind(&source, &destination, config, policy, &mut placed)?;
             mount["source"] = json!(guest);
         }
-        self.sandbox_files(mounts, config, &mut placed)?;
+        self.sandbox_files(mounts, config, &mut placed);
         Ok(placed)
     }
 
@@ -275,36 +278,36 @@ impl Volumes {
         mounts: &mut Vec<Value>,
         config: &PodSandboxConfig,
         placed: &mut Placed,
-    ) -> Result<(), VolumeError> {
-        let resolv_conf = match skete_cri_api::resolv_conf(&config.dns_config) {
-            // As containerd does for a kubelet that says nothing.
-            text if text.is_empty() => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
-            text => text,
-        };
-        let files = [
-            ("hostname", format!("{}\n", config.hostname)),
-            ("resolv.conf", resolv_conf),
-        ];
-        let missing = |(name, _): &&(&str, String)| {
+    ) {
+        let is_missing = |name: &&str| {
             let path = format!("/etc/{name}");
             !mounts.iter().any(|mount| mount["destination"] == path)
         };
-        let missing: Vec<_> = files
-            .iter()
-            .filter(missing)
-            .map(|(name, _)| *name)
+        let missing: Vec<_> = [HOSTNAME, RESOLV_CONF]
+            .into_iter()
+            .filter(is_missing)
             .collect();
         if missing.is_empty() {
-            return Ok(());
+            return;
         }
         if self.is_new(SANDBOX_FILES) {
-            let entry = |(name, text): (&str, String)| agent::File {
+            let resolv_conf = match skete_cri_api::resolv_conf(&config.dns_config) {
+                // As containerd does for a kubelet that says nothing.
+                text if text.is_empty() => {
+                    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+                }
+                text => text,
+            };
+            let entry = |name: &str, text: String| agent::File {
                 path: name.to_owned(),
                 mode: 0o100_644,
                 content: text.into_bytes(),
                 ..Default::default()
             };
-            let entries = files.into_iter().map(entry).collect();
+            let entries = vec![
+                entry(HOSTNAME, format!("{}\n", config.hostname)),
+                entry(RESOLV_CONF, resolv_conf),
+            ];
             let requests = files_requests(SANDBOX_FILES, entries);
             placed.requests.extend(requests);
         }
@@ -317,7 +320,6 @@ impl Volumes {
                 "options": ["rbind", "rw"],
             })
         }));
-        Ok(())
     }
 
     /// Whether a volume of that name, of no path on the host, is asked for the first time.
