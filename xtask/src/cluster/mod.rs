@@ -54,6 +54,7 @@ A cluster's name (node1) has at most 8 letters and digits; several can be up. It
 in DIR (/var/lib/skete-cluster/NAME), its sockets in /run/skete-NAME.";
 
 /// One cluster.
+#[derive(Clone)]
 pub(crate) struct Cluster {
     name: String,
     dir: PathBuf,
