@@ -38,7 +38,9 @@ pub(crate) fn up(cluster: &Cluster) -> Result<(), Failure> {
     let parts = parts::all(cluster)?;
     let starter = Starter::new(cluster, &parts)?;
     starter.start_all()?;
-    cluster.apply(config::DNS)?;
+    for service in config::SERVICES {
+        cluster.apply(service)?;
+    }
     images::push(cluster, Set::Small)?;
     starter.wait_for_node()?;
     let kubeconfig = cluster.kubeconfig();
