@@ -8,6 +8,7 @@
 //! The format is described in `docs/src/reference/journal.md`.
 #![forbid(unsafe_code)]
 
+mod beginning;
 mod clock;
 mod directory;
 mod fold;
@@ -16,6 +17,7 @@ mod reader;
 mod record;
 mod writer;
 
+pub use beginning::Beginning;
 pub use clock::{Clock, Moment, SystemClock, boot_id};
 pub use directory::{Directory, JournalFile, ReadError};
 pub use fold::{Window, fold};
