@@ -18,7 +18,6 @@ use skete_usage::{
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::cgroup::HostUsage;
 use crate::description::architecture;
 use crate::error::EngineError;
 use crate::layout::Layout;
@@ -132,7 +131,7 @@ impl Meter {
     }
 
     /// Writes what the host has counted, while the VM's monitor is that process.
-    pub(crate) fn look(&self, usage: HostUsage, monitor: u32) {
+    pub(crate) fn look(&self, cpu_ns: u64, monitor: u32) {
         let mut journal = self.lock();
         if journal.writer.is_none() {
             return;
@@ -142,8 +141,8 @@ impl Meter {
         let passed = passed.and_then(Result::ok).unwrap_or_default();
         let last = journal.last;
         journal.last = Counters {
-            cpu_ns: usage.cpu_ns,
-            memory_bytes: usage.memory_bytes,
+            cpu_ns: cpu_ns.max(last.cpu_ns),
+            memory_bytes: guest_memory_bytes(monitor).unwrap_or(last.memory_bytes),
             block_read_bytes: block_read_bytes.max(last.block_read_bytes),
             block_written_bytes: block_written_bytes.max(last.block_written_bytes),
             network_received_bytes: passed.received_bytes.max(last.network_received_bytes),
@@ -177,9 +176,9 @@ impl Meter {
 
     /// Writes the last record, if that was not done: the VM is gone. What it has used is counted
     /// once more, as far as the host still knows.
-    pub(crate) fn end(&self, usage: HostUsage, reason: EndReason) {
+    pub(crate) fn end(&self, cpu_ns: u64, reason: EndReason) {
         let mut journal = self.lock();
-        journal.last.cpu_ns = journal.last.cpu_ns.max(usage.cpu_ns);
+        journal.last.cpu_ns = journal.last.cpu_ns.max(cpu_ns);
         let seen = Event::Host(journal.last);
         journal.tell(seen);
         journal.tell(Event::End(reason));
@@ -226,7 +225,7 @@ impl Journal {
 impl Sandbox {
     /// Looks at the host's counters now.
     pub(crate) fn look(&self) {
-        self.meter.look(self.host_usage(), self.pid());
+        self.meter.look(self.cpu_ns(), self.pid());
     }
 
     /// Looks at the host's counters again and again, until the sandbox ends.
@@ -324,6 +323,15 @@ fn limits(config: &PodSandboxConfig) -> Size {
         storage_bytes: storage.and_then(|text| text.parse().ok()).unwrap_or(0),
         gpus: 0,
     }
+}
+
+/// The guest's memory that the host holds now: a monitor's shared memory is its guest's, and nothing
+/// else of it is (proc_pid_status(5)). `None` if the monitor is gone.
+fn guest_memory_bytes(monitor: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{monitor}/status")).ok()?;
+    let field = text.lines().find_map(|line| line.strip_prefix("RssShmem:"));
+    let kib: u64 = field?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
 }
 
 /// What a process has read from disks and written to them, by proc_pid_io(5); zeros if it is gone.

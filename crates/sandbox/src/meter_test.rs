@@ -87,6 +87,18 @@ fn what_was_before_the_sandbox_is_told_by_an_annotation() {
 }
 
 #[test]
+fn a_process_without_shared_memory_has_no_guest() {
+    let mut sleep = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    assert_eq!(guest_memory_bytes(sleep.id()), Some(0));
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
+    assert_eq!(guest_memory_bytes(sleep.id()), None);
+}
+
+#[test]
 fn this_process_has_read_and_written() {
     let before = disk_bytes(std::process::id());
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();

@@ -132,7 +132,7 @@ impl Sandbox {
             cgroup.create(&size.limits(overhead_mib))?;
             Ok(cgroup.join()?)
         };
-        make().inspect_err(|_| meter.end(cgroup.usage(), EndReason::Failed))?;
+        make().inspect_err(|_| meter.end(cgroup.cpu_ns(), EndReason::Failed))?;
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
         Ok(Arc::new(Self {
@@ -290,7 +290,7 @@ impl Sandbox {
         } else {
             EndReason::Ended
         };
-        self.meter.end(self.host_usage(), why);
+        self.meter.end(self.cpu_ns(), why);
         self.exit.send_replace(Some(SandboxExit {
             code: u32::from(!asked),
             at,
@@ -323,7 +323,7 @@ impl Sandbox {
                 self.detach_network();
             }
             None => {
-                self.meter.end(self.host_usage(), EndReason::Failed);
+                self.meter.end(self.cpu_ns(), EndReason::Failed);
                 let at = SystemTime::now();
                 let reason = "stopped before it was started".to_owned();
                 self.exit.send_replace(Some(SandboxExit {
@@ -340,7 +340,7 @@ impl Sandbox {
     /// # Errors
     /// If something of it does not go away.
     pub fn remove(&self) -> Result<(), EngineError> {
-        self.meter.end(self.host_usage(), EndReason::Failed);
+        self.meter.end(self.cpu_ns(), EndReason::Failed);
         self.cgroup.leave()?;
         self.detach_network();
         let removed = cleanup::remove(&self.layout);
@@ -423,6 +423,11 @@ impl Sandbox {
     #[must_use]
     pub fn host_usage(&self) -> HostUsage {
         self.cgroup.usage()
+    }
+
+    /// The CPU time of everything of the Pod on the host, in nanoseconds.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cgroup.cpu_ns()
     }
 
     /// Facts for people and for `skete run --timings`, by name.

@@ -15,6 +15,7 @@ mod fold;
 mod pod_use;
 mod reader;
 mod record;
+mod totals;
 mod writer;
 
 pub use beginning::Beginning;
@@ -24,4 +25,5 @@ pub use fold::{Window, fold};
 pub use pod_use::{Controller, Ended, Pod, PodUse, Size, Span, Used};
 pub use reader::{JournalError, Reader};
 pub use record::{Counters, EndReason, Event, Guest, MAX_RECORD, Opening, Record, VERSION};
+pub use totals::{Amounts, Totals};
 pub use writer::{Pending, WriteError, Writer};
