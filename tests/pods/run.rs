@@ -29,7 +29,10 @@ fn output_exit_code_and_receipt_are_those_of_the_command() {
     assert!(span["endNs"].as_i64() > span["startNs"].as_i64(), "{span}");
     assert_eq!(span["provisioned"]["milliVcpus"], 1000, "{span}");
     for field in ["cpuNs", "memoryByteNs", "blockReadBytes"] {
-        assert!(span["used"][field].as_f64().unwrap() > 0.0, "{field}: {span}");
+        assert!(
+            span["used"][field].as_f64().unwrap() > 0.0,
+            "{field}: {span}"
+        );
     }
     assert_eq!(receipt["ended"], "seen");
     assert_eq!(receipt["containerStarts"], 1);
