@@ -40,6 +40,9 @@ pub enum EngineError {
     /// The scratch disk.
     #[error("make the scratch disk")]
     Scratch(#[from] ScratchError),
+    /// The usage journal: a Pod that cannot be metered is not started.
+    #[error("meter the Pod's use")]
+    Journal(#[from] skete_usage::WriteError),
     /// The network.
     #[error("attach to the network namespace {netns}")]
     Network {
