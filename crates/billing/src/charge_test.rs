@@ -229,14 +229,18 @@ fn oracle(list: &PriceList, pods: &[PodUse], window: Window) -> Vec<Money> {
             });
         }
         for span in &spans {
+            let changes = changes(list, span, window);
             for (meter, total) in Meter::ALL.into_iter().zip(amounts(list, pod, span)) {
                 // At a moment of the span: how much there was so far, a whole number.
+                if total.is_zero() {
+                    continue;
+                }
                 let so_far = |ns: i64| {
                     let length = BigRational::from_integer((span.end_ns - span.start_ns).into());
                     let gone = BigRational::from_integer((ns - span.start_ns).into());
                     (&total * gone / length).floor()
                 };
-                for pair in changes(list, span, window).windows(2) {
+                for pair in changes.windows(2) {
                     put(meter, pair[0], so_far(pair[1]) - so_far(pair[0]));
                 }
             }
