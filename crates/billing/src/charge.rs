@@ -4,6 +4,8 @@
 //! whole: every quantity is a whole number, and what falls on a part of a span is the difference of
 //! two values of one rounded-down function of time.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
 use thiserror::Error;
@@ -90,7 +92,19 @@ impl Charges {
             .try_for_each(|(line, quantity)| self.put(line, quantity))
     }
 
-    fn put(&mut self, line: Line, quantity: u128) -> Option<()> {
+    /// So many times these quantities; `None` if one needs more than 128 bits.
+    #[must_use]
+    pub fn times(&self, count: u64) -> Option<Self> {
+        let times = |(line, quantity): (Line, u128)| {
+            quantity
+                .checked_mul(count.into())
+                .map(|product| (line, product))
+        };
+        self.iter().map(times).collect::<Option<_>>().map(Self)
+    }
+
+    #[must_use]
+    pub(crate) fn put(&mut self, line: Line, quantity: u128) -> Option<()> {
         if quantity == 0 {
             return Some(());
         }
@@ -105,7 +119,7 @@ impl Charges {
 /// A price list made ready for a window.
 #[derive(Debug)]
 pub struct Pricing<'a> {
-    list: &'a PriceList,
+    list: Cow<'a, PriceList>,
     window: Window,
     segments: Vec<Segment>,
 }
@@ -115,16 +129,25 @@ impl<'a> Pricing<'a> {
     #[must_use]
     pub fn new(list: &'a PriceList, window: Window) -> Self {
         Self {
-            list,
+            list: Cow::Borrowed(list),
             window,
             segments: segments(list, window),
         }
     }
 
+    /// The same for what Pods had, not rounded to what is charged.
+    pub(crate) fn unrounded(&self) -> Pricing<'static> {
+        Pricing {
+            list: Cow::Owned(self.list.unrounded()),
+            window: self.window,
+            segments: self.segments.clone(),
+        }
+    }
+
     /// The list.
     #[must_use]
-    pub fn list(&self) -> &'a PriceList {
-        self.list
+    pub fn list(&self) -> &PriceList {
+        &self.list
     }
 
     /// The window.
@@ -135,13 +158,13 @@ impl<'a> Pricing<'a> {
 
     /// The rate of a line.
     #[must_use]
-    pub fn rate(&self, line: Line) -> &'a Rate {
+    pub fn rate(&self, line: Line) -> &Rate {
         &self.list.periods[line.period].rates[line.rate]
     }
 
     /// The discount of a line.
     #[must_use]
-    pub fn discount(&self, line: Line) -> Option<&'a Discount> {
+    pub fn discount(&self, line: Line) -> Option<&Discount> {
         line.discount.map(|index| &self.list.discounts[index])
     }
 
@@ -163,8 +186,8 @@ impl<'a> Pricing<'a> {
             return Ok(charges);
         };
         check_spans(pod_use)?;
-        let mut matched = Matched::new(self.list, &pod_use.pod);
-        let added = added_span(self.list, pod_use)?;
+        let mut matched = Matched::new(&self.list, &pod_use.pod);
+        let added = added_span(&self.list, pod_use)?;
         for span in pod_use.spans.iter().chain(&added) {
             self.charge_span(pod_use, span, window, &mut matched, &mut charges)?;
         }
@@ -375,6 +398,28 @@ fn added_span(list: &PriceList, pod_use: &PodUse) -> Result<Option<Span>, Charge
         end_ns,
         used: Used::default(),
         ..*last
+    }))
+}
+
+/// From the first to the last moment of a window in which a Pod is charged for something; `None` if
+/// there is none.
+pub(crate) fn billed_bounds(
+    list: &PriceList,
+    pod_use: &PodUse,
+    window: Window,
+) -> Result<Option<Window>, ChargeError> {
+    check_spans(pod_use)?;
+    let added = added_span(list, pod_use)?;
+    let spans = pod_use.spans.iter().chain(&added);
+    let first = pod_use.spans.first().map(|first| first.start_ns);
+    // What is charged once is charged at the beginning, even of a Pod that had no time.
+    let once = first.map(|start_ns| Window::of_length(start_ns, 1));
+    let parts = spans.filter_map(|span| Window::new(span.start_ns, span.end_ns).ok());
+    let parts = parts.chain(once).filter_map(|part| part.intersect(window));
+    Ok(parts.reduce(|a, b| {
+        let start_ns = a.start_ns().min(b.start_ns());
+        let end_ns = a.end_ns().max(b.end_ns());
+        Window::of_length(start_ns, end_ns.abs_diff(start_ns))
     }))
 }
 

@@ -36,6 +36,9 @@ pub struct Decimal {
 }
 
 impl Decimal {
+    /// Digits that are kept after the point.
+    pub const DIGITS: u32 = DIGITS;
+
     /// The number in units of 10⁻¹².
     #[must_use]
     pub fn units(self) -> u128 {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
-use num_rational::BigRational;
 use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
 
-use crate::charge::{ChargeError, Charges, Pricing};
+use crate::charge::{ChargeError, Pricing};
 use crate::list::PriceList;
 use crate::money::Money;
 use crate::prices::Prices;
+use crate::rules::Basis;
 use crate::timeline::Window;
 
 /// Hours of an average month: 365 days ÷ 12.
@@ -69,7 +69,7 @@ pub fn estimate(
     let least = cost(list, template, start_ns, 0)?;
     let hour = &month / BigInt::from(MONTH_HOURS);
     Ok(Estimate {
-        charged: list.charged(template)?,
+        charged: charged_size(list, template)?,
         second: &hour / BigInt::from(3600u32),
         hour,
         month,
@@ -77,19 +77,17 @@ pub fn estimate(
     })
 }
 
-impl PriceList {
-    /// The size for which a Pod would be charged.
-    fn charged(&self, template: &Template) -> Result<Size, ChargeError> {
-        let size = match self.size.basis {
-            crate::Basis::Provisioned => template.provisioned,
-            _ => template.requested,
-        };
-        self.size.charged(size).map_err(|source| ChargeError::Size {
-            pod: template.name.clone(),
-            list: self.name.clone(),
-            source,
-        })
-    }
+/// The size for which a Pod would be charged.
+fn charged_size(list: &PriceList, template: &Template) -> Result<Size, ChargeError> {
+    let size = match list.size.basis {
+        Basis::Provisioned => template.provisioned,
+        Basis::Requested | Basis::Used | Basis::Max => template.requested,
+    };
+    list.size.charged(size).map_err(|source| ChargeError::Size {
+        pod: template.name.clone(),
+        list: list.name.clone(),
+        source,
+    })
 }
 
 /// What lives of this length cost.
@@ -133,20 +131,16 @@ fn cost(
         ended: Ended::Seen,
     };
     // The time that is added to a Pod's life is its too.
-    let reach = end_ns.saturating_add(list.reach_ns()).saturating_add(1);
-    let window = Window::new(start_ns, reach).unwrap_or(Window::EMPTY);
+    let reach = length_ns.saturating_add(list.reach_ns()).saturating_add(1);
+    let window = Window::of_length(start_ns, reach.unsigned_abs());
     let pricing = Pricing::new(list, window);
     let one = pricing.charge(&pod_use)?;
-    let all = one.times(template.pods).ok_or_else(|| ChargeError::TooLarge {
-        pod: template.name.clone(),
-    })?;
+    let all = one
+        .times(template.pods)
+        .ok_or_else(|| ChargeError::TooLarge {
+            pod: template.name.clone(),
+        })?;
     Ok(Prices::settle(&pricing, &all).total(&all))
-}
-
-/// Amounts of several estimates in one.
-#[must_use]
-pub fn sum<'a>(amounts: impl Iterator<Item = &'a BigRational>) -> Money {
-    amounts.sum()
 }
 
 #[cfg(test)]

@@ -16,12 +16,17 @@ mod charge;
 mod check;
 mod currency;
 mod decimal;
+mod estimate;
+mod focus;
 mod hardware;
+mod html;
+mod invoice;
 mod list;
 pub mod money;
 mod prices;
 mod rules;
 mod size;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod timeline;
@@ -30,6 +35,9 @@ mod values;
 pub use charge::{ChargeError, Charges, Line, Pricing};
 pub use currency::{Currency, CurrencyError};
 pub use decimal::{Decimal, DecimalError};
+pub use estimate::{Estimate, MONTH_HOURS, Template, estimate};
+pub use focus::{FocusError, FocusWriter};
+pub use invoice::{Invoice, InvoiceDiscount, InvoiceLine, Month, PriceListName, WorkloadCost};
 pub use list::{ListError, Period, PriceList, Problem};
 pub use money::Money;
 pub use prices::Prices;
@@ -38,5 +46,6 @@ pub use rules::{
     Ratio, Selector, SizeRule, Tier,
 };
 pub use size::NoConfiguration;
+pub use tally::{Seen, Tally, TallyError, Tenant};
 pub use timeline::{Window, WindowError};
 pub use values::{Amount, Date, Day, Hours, Length, Percent, Zone};

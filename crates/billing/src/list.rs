@@ -202,6 +202,21 @@ impl PriceList {
         SHIPPED.iter().map(move |(file, text)| (name(file), *text))
     }
 
+    /// The list without its rules of rounding: by it a Pod is charged for what it had.
+    pub(crate) fn unrounded(&self) -> Self {
+        let mut list = Self {
+            clock: Clock::default(),
+            size: SizeRule {
+                basis: self.size.basis,
+                ..SizeRule::default()
+            },
+            ..self.clone()
+        };
+        let rates = list.periods.iter_mut().flat_map(|period| &mut period.rates);
+        rates.for_each(|rate| rate.included = None);
+        list
+    }
+
     /// How long after its end a Pod may still be charged for: its time rounded up, or its minimum.
     /// A bill of a window has to see the Pods that ended so long before.
     #[must_use]

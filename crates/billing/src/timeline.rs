@@ -35,6 +35,15 @@ impl Window {
         Ok(Self { start_ns, end_ns })
     }
 
+    /// From a moment on, so many nanoseconds.
+    #[must_use]
+    pub fn of_length(start_ns: i64, length_ns: u64) -> Self {
+        Self {
+            start_ns,
+            end_ns: start_ns.saturating_add_unsigned(length_ns),
+        }
+    }
+
     /// Its first moment.
     #[must_use]
     pub fn start_ns(self) -> i64 {
