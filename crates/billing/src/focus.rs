@@ -30,17 +30,19 @@ const HOUR_NS: i64 = 3600 * SECOND_NS;
 /// What it is called that is sold.
 const SERVICE: &str = "Pods";
 
-const COLUMNS: [&str; 40] = [
+const COLUMNS: [&str; 46] = [
     "BillingAccountId",
     "BillingAccountName",
     "SubAccountId",
     "SubAccountName",
+    "InvoiceId",
     "InvoiceIssuerName",
     "ProviderName",
     "PublisherName",
     "ServiceProviderName",
     "HostProviderName",
     "BillingCurrency",
+    "PricingCurrency",
     "BillingPeriodStart",
     "BillingPeriodEnd",
     "ChargePeriodStart",
@@ -60,16 +62,20 @@ const COLUMNS: [&str; 40] = [
     "SkuPriceId",
     "SkuPriceDetails",
     "PricingCategory",
+    "CommitmentDiscountStatus",
     "PricingQuantity",
     "PricingUnit",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ListUnitPrice",
     "ContractedUnitPrice",
+    "PricingCurrencyListUnitPrice",
+    "PricingCurrencyContractedUnitPrice",
     "ListCost",
     "ContractedCost",
     "EffectiveCost",
     "BilledCost",
+    "PricingCurrencyEffectiveCost",
     "Tags",
 ];
 
@@ -227,8 +233,8 @@ impl<'a, W: Write> FocusWriter<'a, W> {
                 &number(consumed, QUANTITY_DIGITS),
                 rate.unit_name(),
             ],
-            prices: [&price, &price],
-            costs: [&costs, &costs, &billed, &billed],
+            price: &price,
+            costs: [&costs, &costs, &billed, &billed, &billed],
             tags: &tags,
         })
     }
@@ -237,18 +243,20 @@ impl<'a, W: Write> FocusWriter<'a, W> {
         let invoice = self.invoice;
         let account = invoice.namespace_uid.as_ref().unwrap_or(&invoice.tenant);
         let period = [invoice.start, invoice.end].map(|moment| moment.to_string());
-        let fields = [account, &invoice.tenant, account, &invoice.tenant]
+        let id = format!("{account}/{}", invoice.start);
+        let fields = [account, &invoice.tenant, account, &invoice.tenant, &id]
             .into_iter()
             .map(String::as_str)
             .chain([self.issuer; 5])
-            .chain([invoice.currency.as_str(), &period[0], &period[1]])
+            .chain([invoice.currency.as_str(); 2])
+            .chain([period[0].as_str(), &period[1]])
             .chain(row.period)
             .chain([row.category[0], "", row.category[1], row.category[2]])
             .chain(["Compute", "Containers", SERVICE])
             .chain(row.resource)
-            .chain([row.sku[0], row.sku[1], row.sku[2], "", row.sku[3]])
+            .chain([row.sku[0], row.sku[1], row.sku[2], "", row.sku[3], ""])
             .chain(row.quantity)
-            .chain(row.prices)
+            .chain([row.price; 4])
             .chain(row.costs)
             .chain([row.tags]);
         Ok(self.csv.write_record(fields)?)
@@ -276,8 +284,8 @@ impl<'a, W: Write> FocusWriter<'a, W> {
             resource: [""; 3],
             sku: [""; 4],
             quantity: [""; 4],
-            prices: [""; 2],
-            costs: [&rounding; 4],
+            price: "",
+            costs: [&rounding; 5],
             tags: "{}",
         })?;
         Ok(self.csv.flush()?)
@@ -291,8 +299,8 @@ struct Row<'a> {
     resource: [&'a str; 3],
     sku: [&'a str; 4],
     quantity: [&'a str; 4],
-    prices: [&'a str; 2],
-    costs: [&'a str; 4],
+    price: &'a str,
+    costs: [&'a str; 5],
     tags: &'a str,
 }
 
