@@ -21,10 +21,7 @@ impl Invoice {
     fn write_html(&self, page: &mut String, issuer: &str) -> fmt::Result {
         let tenant = Escaped(&self.tenant);
         let issuer = Escaped(issuer);
-        let (start, end) = (
-            day(self.start, &self.time_zone),
-            day(self.end, &self.time_zone),
-        );
+        let (start, end) = self.days();
         write!(
             page,
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -43,7 +40,7 @@ impl Invoice {
         let list = &self.price_list;
         write!(
             page,
-            "<div><dt>Period</dt><dd>{start} to {end}, exclusive ({})</dd></div>\n\
+            "<div><dt>Period</dt><dd>{start} to {end} ({})</dd></div>\n\
              <div><dt>Prices</dt><dd>{}, edition {}</dd></div>\n\
              <div><dt>Pods</dt><dd>{}{}</dd></div>\n\
              <div class=\"total\"><dt>Total</dt><dd>{} {}</dd></div>\n</dl>\n",
@@ -122,12 +119,6 @@ fn write_line(page: &mut String, line: &InvoiceLine) -> fmt::Result {
         "</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
         line.quantity, line.unit, line.unit_price, line.amount
     )
-}
-
-/// The day of a moment by the clocks of a zone.
-fn day(moment: jiff::Timestamp, zone: &str) -> jiff::civil::Date {
-    let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
-    zone.to_datetime(moment).date()
 }
 
 /// Text in HTML: names come from tenants.

@@ -210,6 +210,20 @@ impl Invoice {
         })
     }
 
+    /// Its first and its last day, by the clocks of its zone.
+    #[must_use]
+    pub fn days(&self) -> (civil::Date, civil::Date) {
+        let zone = Zone::try_from(self.time_zone.clone()).unwrap_or_default();
+        let day = |ns: i128| {
+            let moment = Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH);
+            zone.0.to_datetime(moment).date()
+        };
+        (
+            day(self.start.as_nanosecond()),
+            day(self.end.as_nanosecond() - 1),
+        )
+    }
+
     /// The lines as CSV, and the total as the last.
     ///
     /// # Errors

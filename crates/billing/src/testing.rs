@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
+use skete_usage::{Controller, Ended, Pod, PodUse, Size, Span, Used};
 
-use crate::{Charges, Money, PriceList, Prices, Pricing, Window};
+use crate::{Charges, Money, PriceList, Prices, Pricing, Tally, Tenant, Window};
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -82,6 +82,46 @@ pub(crate) fn cost(list: &PriceList, pod_use: &PodUse, window: Window) -> Money 
     let pricing = Pricing::new(list, window);
     let charges: Charges = pricing.charge(pod_use).unwrap();
     Prices::settle(&pricing, &charges).total(&charges)
+}
+
+/// A bill of several Pods: the tally of a tenant in a window.
+pub(crate) fn tally<'a>(pricing: &'a Pricing<'a>, tenant: &str, pods: &[PodUse]) -> Tally<'a> {
+    let mut tally = Tally::new(pricing, Tenant::new(tenant));
+    for pod_use in pods {
+        tally.add(pod_use).unwrap();
+    }
+    tally
+}
+
+/// Pods of November, of all lengths: some reach over its ends.
+pub(crate) fn a_months_pods(count: u64) -> Vec<PodUse> {
+    let mut random = Random(11);
+    let mut pods = Vec::new();
+    for index in 0..count {
+        let start = NOVEMBER - 3600 * SECOND + random.below(30 * 86_400).cast_signed() * SECOND;
+        let start = start + random.below(1_000_000_000).cast_signed();
+        let longest = 200_000 * 1_000_000_000 >> random.below(20);
+        let length = random.below(longest);
+        let size = size(random.below(4000), random.below(8192));
+        let mut run = pod_use(
+            &index.to_string(),
+            vec![span(start, length.cast_signed(), size)],
+        );
+        run.pod
+            .labels
+            .insert("app".to_owned(), "a, \"b\"".to_owned());
+        if index % 3 > 0 {
+            run.pod.controller = Some(Controller {
+                kind: "Job".to_owned(),
+                name: format!("job-{}", index % 7),
+            });
+        }
+        if index % 10 == 0 {
+            run.pod.architecture = "arm64".to_owned();
+        }
+        pods.push(run);
+    }
+    pods
 }
 
 /// A fraction of a decimal number.

@@ -168,7 +168,7 @@ impl Estimate {
 
     fn template(&self, workload: &Workload) -> Template {
         Template {
-            name: format!("{}/{}", workload.namespace, workload.name),
+            name: workload.name.clone(),
             namespace: workload.namespace.clone(),
             labels: workload.labels.clone(),
             annotations: self.annotations.iter().cloned().collect::<BTreeMap<_, _>>(),

@@ -129,17 +129,12 @@ fn for_each_use(
 }
 
 fn table(invoice: &Bill) -> String {
-    let day = |moment: jiff::Timestamp| {
-        let zone = jiff::tz::TimeZone::get(&invoice.time_zone);
-        zone.unwrap_or(jiff::tz::TimeZone::UTC)
-            .to_datetime(moment)
-            .date()
-    };
+    let (first, last) = invoice.days();
     let mut text = format!(
         "Invoice for {}, {} to {} ({}), by {} {}: {} Pods\n\n",
         invoice.tenant,
-        day(invoice.start),
-        day(invoice.end),
+        first,
+        last,
         invoice.time_zone,
         invoice.price_list.name,
         invoice.price_list.version,
