@@ -3,6 +3,7 @@
 
 mod beside;
 mod instructions;
+mod invoice;
 mod memory;
 mod start;
 
@@ -33,6 +34,7 @@ const PARTS: &[Part] = &[
     ("layer", |_| conversion()),
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
+    ("invoice", |_| invoice::rows()),
 ];
 
 /// Measures everything, or the parts of these names, and prints a table.
