@@ -5,7 +5,10 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+
 use crate::support::{HELLO, Machine, Process, below, kill};
+use crate::usage::uses;
 
 const KILLS: u64 = 12;
 /// Whoever is alive may take so long to clean up after those who are not.
@@ -65,6 +68,7 @@ fn nothing_is_left_after_a_kill_at_a_random_moment_and_the_end_is_on_record() {
         let moment = Duration::from_millis(random.below(4000));
         let draw = random.below(1 << 32);
         let told = format!("SKETE_TEST_SEED={seed}, turn {turn}, after {moment:?}");
+        let began = Instant::now();
 
         let words = [
             "run", "-d", "-q", "-p", "8080:80", "--name", &name, HELLO, "sleep", "1000",
@@ -93,6 +97,7 @@ fn nothing_is_left_after_a_kill_at_a_random_moment_and_the_end_is_on_record() {
         run.wait().unwrap();
 
         settle(&machine, &name, kind, &told);
+        metered(&machine, &name, kind, began.elapsed(), &told);
         // Without its follower the Pod is cleaned up after by the command, which has ended.
         let patience = match *kind {
             "skete supervise" => Duration::ZERO,
@@ -108,6 +113,34 @@ fn nothing_is_left_after_a_kill_at_a_random_moment_and_the_end_is_on_record() {
             assert!(began.elapsed() < patience, "{told}: left behind:\n{left}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+}
+
+/// What the Pod's journal says is what can be known: an end that nobody saw is not invented, and no
+/// time is counted in which there was no Pod.
+#[track_caller]
+fn metered(machine: &Machine, name: &str, kind: &str, at_most: Duration, told: &str) {
+    for used in uses(machine, &[]) {
+        if used["pod"]["name"] != name {
+            continue;
+        }
+        let ends: &[&str] = match kind {
+            // It writes the journal: after a kill nobody does.
+            "containerd-shim-skete-v2" => &["bounded"],
+            // Whoever cleans up after it ends the shim too.
+            "skete supervise" => &["bounded", "seen"],
+            _ => &["seen"],
+        };
+        let ended = used["ended"].as_str().unwrap();
+        assert!(ends.contains(&ended), "{told}: {used}");
+        let spans = used["spans"].as_array().unwrap();
+        let length =
+            |span: &Value| span["endNs"].as_i64().unwrap() - span["startNs"].as_i64().unwrap();
+        let counted: i64 = spans.iter().map(length).sum();
+        assert!(
+            i128::from(counted) <= at_most.as_nanos() as i128,
+            "{told}: {used}"
+        );
     }
 }
 

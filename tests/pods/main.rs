@@ -15,3 +15,4 @@ mod network;
 mod pod_file;
 mod run;
 mod support;
+mod usage;

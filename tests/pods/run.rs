@@ -25,13 +25,17 @@ fn output_exit_code_and_receipt_are_those_of_the_command() {
     let ended = machine.skete(&words).exits(0);
     assert_eq!(ended.out(), "hello\n");
     let receipt: Value = serde_json::from_str(&ended.stderr).unwrap();
-    for field in ["seconds", "vcpuSecondsUsed", "mibSecondsUsed"] {
-        assert!(receipt[field].as_f64().unwrap() > 0.0, "{field}: {receipt}");
+    let span = &receipt["spans"][0];
+    assert!(span["endNs"].as_i64() > span["startNs"].as_i64(), "{span}");
+    assert_eq!(span["provisioned"]["milliVcpus"], 1000, "{span}");
+    for field in ["cpuNs", "memoryByteNs", "blockReadBytes"] {
+        assert!(
+            span["used"][field].as_f64().unwrap() > 0.0,
+            "{field}: {span}"
+        );
     }
-    let given = receipt["mibSecondsProvisioned"].as_f64().unwrap();
-    let memory = receipt["memoryMib"].as_f64().unwrap();
-    let seconds = receipt["seconds"].as_f64().unwrap();
-    assert!((given - memory * seconds).abs() < 1.0, "{receipt}");
+    assert_eq!(receipt["ended"], "seen");
+    assert_eq!(receipt["containerStarts"], 1);
 
     // The one with --rm is gone.
     let names = machine.skete(&["ps", "-a", "-o", "name"]).exits(0);

@@ -10,5 +10,8 @@ pub const MEMORY: &str = "io.skete.memory";
 pub const HYPERVISOR: &str = "io.skete.hypervisor";
 /// Bytes of scratch disk: the Pod's ephemeral-storage limit.
 pub const EPHEMERAL_STORAGE: &str = "io.skete.ephemeral-storage-bytes";
+/// What was before the sandbox was made, for the Pod's usage journal: `skete_usage::Beginning` as
+/// JSON. From `skete` alone.
+pub const USAGE: &str = "io.skete.usage";
 /// With an emptyDir's name after it: `{"memory": true, "sizeLimit": BYTES}`, both optional.
 pub const EMPTY_DIR_PREFIX: &str = "io.skete.empty-dir/";

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::interface::{self, Configuration, Mac, Route};
 use crate::netlink::{self, Netlink};
+use crate::traffic::Traffic;
 use crate::{filter, netns, sys, tc};
 
 /// Taps are called this and the index of the interface that they stand behind.
@@ -45,6 +46,15 @@ pub enum Error {
         /// Why not.
         #[source]
         source: netlink::Error,
+    },
+    /// What passes through the interfaces cannot be counted.
+    #[error("cannot read the counters of the network namespace {}", .netns.display())]
+    Count {
+        /// Which namespace.
+        netns: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// A tap of an earlier monitor is still held.
     #[error("the tap {tap} of interface {interface} is still held by another process")]
@@ -105,6 +115,8 @@ pub enum Error {
 pub struct Attachment {
     /// In the order of the namespace; none in a namespace with loopback only.
     pub interfaces: Vec<Interface>,
+    /// What passes through them, seen from the host.
+    pub traffic: Traffic,
 }
 
 /// One interface of the guest.
@@ -219,10 +231,16 @@ fn attach_here(netns: &Path, id: u64, state: &Path) -> Result<Attachment, Error>
         interfaces,
     };
     store(state, &saved)?;
+    let names = saved.interfaces.iter().map(|i| i.name.clone()).collect();
+    let traffic = Traffic::open(names).map_err(|source| Error::Count {
+        netns: netns.to_owned(),
+        source,
+    })?;
     let interfaces = saved.interfaces.into_iter();
     let interfaces = interfaces.map(|interface| stand_behind(&mut netlink, interface));
     Ok(Attachment {
         interfaces: interfaces.collect::<Result<_, _>>()?,
+        traffic,
     })
 }
 

@@ -27,6 +27,7 @@ mod sys;
 mod tc;
 #[cfg(test)]
 mod testing;
+mod traffic;
 
 pub use attach::{Attachment, Error as AttachError, Interface, attach, detach};
 pub use bridge::Error as BridgeError;
@@ -39,3 +40,4 @@ pub use pod_network::{
 };
 pub use probe::probe;
 pub use records::Error as RecordsError;
+pub use traffic::{Passed, Traffic};

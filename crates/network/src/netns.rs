@@ -205,7 +205,7 @@ fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     })
 }
 
-fn loopback_up() -> Result<(), netlink::Error> {
+pub(crate) fn loopback_up() -> Result<(), netlink::Error> {
     let mut message = LinkMessage::default();
     // In every network namespace the loopback interface is the first.
     message.header.index = 1;

@@ -1,7 +1,7 @@
 //! The annotations by which things travel that no field has a place for.
 
 pub use skete_cri_api::annotations::{
-    EMPTY_DIR_PREFIX, EPHEMERAL_STORAGE, HYPERVISOR, MEMORY, VCPUS,
+    EMPTY_DIR_PREFIX, EPHEMERAL_STORAGE, HYPERVISOR, MEMORY, USAGE, VCPUS,
 };
 
 /// On a Pod: the network to join, `default` or `none`.

@@ -143,6 +143,15 @@ pub(crate) struct Shared {
     pub(crate) sandbox_dir: PathBuf,
 }
 
+impl PodPlan {
+    /// How much of a resource (`cpu`, `memory`, …) the Pod asks for in all, by the scheduler's rule;
+    /// `None` if no container says.
+    #[must_use]
+    pub fn request(&self, resource: &str) -> Option<Quantity> {
+        resources::total(&self.spec, resources::Bound::Request, resource)
+    }
+}
+
 impl Shared {
     pub(crate) fn hosts_path(&self) -> PathBuf {
         self.pod_dir.join("etc-hosts")

@@ -230,14 +230,8 @@ impl PodCgroup {
         match &self.hierarchies {
             Hierarchies::V2(root) => {
                 let dir = root.join(&self.path);
-                let cpu_us = fs::read_to_string(dir.join("cpu.stat"))
-                    .ok()
-                    .and_then(|text| {
-                        text.lines()
-                            .find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok())
-                    });
                 HostUsage {
-                    cpu_ns: cpu_us.unwrap_or(0u64).saturating_mul(1000),
+                    cpu_ns: self.cpu_ns(),
                     memory_bytes: read_number(&dir.join("memory.current")),
                     memory_peak_bytes: read_number(&dir.join("memory.peak")),
                 }
@@ -248,11 +242,28 @@ impl PodCgroup {
                         .map_or(0, |dir| read_number(&dir.join(file)))
                 };
                 HostUsage {
-                    cpu_ns: number("cpuacct", "cpuacct.usage"),
+                    cpu_ns: self.cpu_ns(),
                     memory_bytes: number("memory", "memory.usage_in_bytes"),
                     memory_peak_bytes: number("memory", "memory.max_usage_in_bytes"),
                 }
             }
+        }
+    }
+
+    /// The CPU time of all its processes so far, in nanoseconds; zero if the node does not count.
+    #[must_use]
+    pub fn cpu_ns(&self) -> u64 {
+        match &self.hierarchies {
+            Hierarchies::V2(root) => {
+                let stat = fs::read_to_string(root.join(&self.path).join("cpu.stat"));
+                let stat = stat.unwrap_or_default();
+                let usage = |line: &str| line.strip_prefix("usage_usec ")?.parse::<u64>().ok();
+                let cpu_us = stat.lines().find_map(usage);
+                cpu_us.unwrap_or(0).saturating_mul(1000)
+            }
+            Hierarchies::V1(_) => self
+                .v1_dir("cpuacct")
+                .map_or(0, |dir| read_number(&dir.join("cpuacct.usage"))),
         }
     }
 

@@ -13,6 +13,16 @@ use crate::size::Size;
 /// Bytes of the largest description that is read.
 const MAX_BYTES: u64 = 64 << 10;
 
+/// The machine's architecture, as OCI images name it.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// A Pod and its VM.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

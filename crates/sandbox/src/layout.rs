@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fmt, io};
 
+use skete_usage::Directory;
+
 /// Environment variable that moves [`Roots::run`].
 pub const RUN_ROOT_ENV: &str = "SKETE_RUN_ROOT";
 /// Environment variable that moves [`Roots::state`].
@@ -95,6 +97,7 @@ fn names(directory: &Path) -> Vec<String> {
 #[derive(Debug, Clone)]
 pub struct Layout {
     id: String,
+    namespace: String,
     run: PathBuf,
     state: PathBuf,
     roots: Roots,
@@ -111,6 +114,7 @@ impl Layout {
         let below = |root: &Path| root.join("sandboxes").join(namespace).join(id);
         let layout = Self {
             id: id.to_owned(),
+            namespace: namespace.to_owned(),
             run: below(&roots.run),
             state: below(&roots.state),
             roots: roots.clone(),
@@ -126,6 +130,18 @@ impl Layout {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The namespace, containerd's or `skete`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The usage journals of this machine. They are no part of the sandbox: they stay.
+    #[must_use]
+    pub fn journals(&self) -> Directory {
+        Directory::below(&self.roots.state)
     }
 
     /// Sockets, the monitor's files and the console's log.

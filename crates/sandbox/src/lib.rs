@@ -15,6 +15,7 @@ pub mod error;
 mod forward;
 pub mod host_files;
 pub mod layout;
+mod meter;
 pub mod network;
 pub mod policy;
 pub mod process;

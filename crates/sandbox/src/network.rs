@@ -4,6 +4,7 @@ use std::path::Path;
 
 use skete_agent_api::agent;
 use skete_hypervisor::Tap;
+use skete_network::Traffic;
 
 use crate::error::EngineError;
 
@@ -16,6 +17,8 @@ pub struct Attached {
     pub interfaces: Vec<agent::Interface>,
     /// For the guest.
     pub routes: Vec<agent::Route>,
+    /// For the usage journal.
+    pub traffic: Option<Traffic>,
 }
 
 /// Puts a tap behind every interface of the namespace. `state` is where the addresses that are
@@ -29,7 +32,10 @@ pub fn attach(netns: &Path, state: &Path) -> Result<Attached, EngineError> {
             netns: netns.to_owned(),
             source: Box::new(source),
         })?;
-    let mut attached = Attached::default();
+    let mut attached = Attached {
+        traffic: Some(attachment.traffic),
+        ..Attached::default()
+    };
     for interface in attachment.interfaces {
         attached.routes.extend(interface.routes.iter().map(|route| {
             agent::Route {

@@ -114,7 +114,11 @@ impl Sandbox {
             .size()
             .with_memory(bytes.div_ceil(1 << 20) + GUEST_RESERVE_MIB);
         self.make_room(&size, sum.cpu)?;
-        self.machine()?.set_memory(size.memory_mib).await
+        self.machine()?.set_memory(size.memory_mib).await?;
+        // Until now it was used at the old size.
+        self.look();
+        self.meter.resized(size.memory_mib, sum.cpu, sum.memory);
+        Ok(())
     }
 }
 

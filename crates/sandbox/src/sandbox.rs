@@ -11,6 +11,7 @@ use skete_agent_api::agent;
 use skete_cri_api::annotations;
 use skete_cri_api::runtime::{NamespaceMode, PodSandboxConfig};
 use skete_hypervisor::{Accelerator, Qemu, accelerator, check_fits, machine_memory_mib};
+use skete_usage::{EndReason, Event as Used};
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::request;
@@ -22,6 +23,7 @@ use crate::description::Description;
 use crate::error::EngineError;
 use crate::forward;
 use crate::layout::Layout;
+use crate::meter::Meter;
 use crate::network;
 use crate::policy::Policy;
 use crate::process::{Exit, Status};
@@ -87,6 +89,7 @@ pub struct Sandbox {
     stopping: watch::Sender<bool>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) timings: Timings,
+    pub(crate) meter: Meter,
 }
 
 impl Sandbox {
@@ -117,15 +120,19 @@ impl Sandbox {
         let parent = if parent.is_empty() { "skete" } else { parent };
         let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
         size.check_room(overhead_mib, cgroup.room_bytes())?;
-        layout.create().map_err(|source| EngineError::Io {
-            action: "create",
-            path: layout.run().to_owned(),
-            source,
-        })?;
-        Description::new(&config, &size, accelerator).write(&layout)?;
-        cleanup::remember_cgroup(&layout, &cgroup)?;
-        cgroup.create(&size.limits(overhead_mib))?;
-        cgroup.join()?;
+        let meter = Meter::open(&layout, &config, &size, overhead_mib)?;
+        let make = || -> Result<(), EngineError> {
+            layout.create().map_err(|source| EngineError::Io {
+                action: "create",
+                path: layout.run().to_owned(),
+                source,
+            })?;
+            Description::new(&config, &size, accelerator).write(&layout)?;
+            cleanup::remember_cgroup(&layout, &cgroup)?;
+            cgroup.create(&size.limits(overhead_mib))?;
+            Ok(cgroup.join()?)
+        };
+        make().inspect_err(|_| meter.end(cgroup.cpu_ns(), EndReason::Failed))?;
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
         Ok(Arc::new(Self {
@@ -146,6 +153,7 @@ impl Sandbox {
             stopping: watch::Sender::new(false),
             events,
             timings,
+            meter,
         }))
     }
 
@@ -175,7 +183,12 @@ impl Sandbox {
             taps,
             interfaces,
             routes,
+            traffic,
         } = attachment;
+        self.meter.count(traffic);
+        let stopwatch = Stopwatch::start();
+        self.meter.on_disk().await?;
+        self.timings.record("journal", stopwatch);
         let boot = Boot {
             layout: &self.layout,
             programs: &programs,
@@ -198,6 +211,9 @@ impl Sandbox {
         let _ = self.machine.set(Arc::clone(&machine));
         tokio::spawn(Arc::clone(self).forward_ports(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
+        self.meter.tell(Used::Ready);
+        tokio::spawn(Arc::clone(self).meter_host());
+        tokio::spawn(Arc::clone(self).meter_guest());
         tokio::spawn(Arc::clone(self).watch_machine(machine));
         Ok(())
     }
@@ -269,6 +285,12 @@ impl Sandbox {
                 }
             }
         }
+        let why = if asked {
+            EndReason::Stopped
+        } else {
+            EndReason::Ended
+        };
+        self.meter.end(self.cpu_ns(), why);
         self.exit.send_replace(Some(SandboxExit {
             code: u32::from(!asked),
             at,
@@ -293,12 +315,15 @@ impl Sandbox {
         self.stopping.send_replace(true);
         match self.machine.get() {
             Some(machine) => {
+                // While there are counters.
+                self.look();
                 machine.power_off().await;
                 self.wait().await;
                 // Before the CNI plugins look for their addresses.
                 self.detach_network();
             }
             None => {
+                self.meter.end(self.cpu_ns(), EndReason::Failed);
                 let at = SystemTime::now();
                 let reason = "stopped before it was started".to_owned();
                 self.exit.send_replace(Some(SandboxExit {
@@ -315,9 +340,12 @@ impl Sandbox {
     /// # Errors
     /// If something of it does not go away.
     pub fn remove(&self) -> Result<(), EngineError> {
+        self.meter.end(self.cpu_ns(), EndReason::Failed);
         self.cgroup.leave()?;
         self.detach_network();
-        cleanup::remove(&self.layout)
+        let removed = cleanup::remove(&self.layout);
+        self.meter.close();
+        removed
     }
 
     fn detach_network(&self) {
@@ -395,6 +423,11 @@ impl Sandbox {
     #[must_use]
     pub fn host_usage(&self) -> HostUsage {
         self.cgroup.usage()
+    }
+
+    /// The CPU time of everything of the Pod on the host, in nanoseconds.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cgroup.cpu_ns()
     }
 
     /// Facts for people and for `skete run --timings`, by name.

@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use skete_agent_api::agent;
+use skete_usage::Event as Used;
 
 use crate::agent::{request, unlimited};
 use crate::blocks::Wanted;
@@ -122,6 +123,9 @@ impl Sandbox {
             self.timings.record("start", stopwatch);
         }
         process.set_running();
+        if exec_id.is_empty() {
+            self.meter.tell(Used::Start(container_id.to_owned()));
+        }
         let pid = machine.pid();
         tokio::spawn(Arc::clone(self).watch_process(machine, process));
         // The guest's process ids mean nothing on the host, where a caller might signal them.
@@ -202,6 +206,9 @@ impl Sandbox {
 
     pub(crate) fn publish_exit(&self, process: &Process, exit: Exit) {
         let container_id = process.container_id.clone();
+        if process.exec_id.is_empty() {
+            self.meter.tell(Used::Exit(container_id.clone(), exit.code));
+        }
         if exit.oom_killed {
             let _ = self.events.send(Event::Oom {
                 container_id: container_id.clone(),
@@ -400,7 +407,13 @@ impl Sandbox {
         } else {
             rpc.resume_container(request(), &reference).await
         };
-        done.map(drop).map_err(agent_failed)
+        done.map_err(agent_failed)?;
+        let container = container_id.to_owned();
+        self.meter.tell(match frozen {
+            true => Used::Pause(container),
+            false => Used::Resume(container),
+        });
+        Ok(())
     }
 
     /// What the guest says its containers use; all of them if `containers` is empty.

@@ -17,6 +17,7 @@ use containerd_shim_protos::ttrpc::r#async::TtrpcContext;
 use containerd_shim_protos::types::platform::Platform;
 use skete_cri_api::runtime::PodSandboxConfig;
 use skete_cri_api::{OWN_NAMESPACE, POD_SANDBOX_CONFIG_TYPE_URL};
+use skete_sandbox::description::architecture;
 use skete_sandbox::error::EngineError;
 use skete_sandbox::layout::{Layout, Roots};
 use skete_sandbox::policy::Policy;
@@ -105,14 +106,9 @@ impl SandboxApi for SandboxService {
 
     async fn platform(&self, _: &TtrpcContext, asked: PlatformRequest) -> Answer<PlatformResponse> {
         self.0.sandbox(&asked.sandbox_id)?;
-        let architecture = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
         let platform = Platform {
             os: "linux".to_owned(),
-            architecture: architecture.to_owned(),
+            architecture: architecture().to_owned(),
             ..Default::default()
         };
         Ok(PlatformResponse {

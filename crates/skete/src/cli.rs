@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     attach, completion, cost, doctor, exec, image, inspect, invoice, kill, logs, node, port,
-    prices, ps, rm, run, stats, stop, top, version, wait,
+    prices, ps, rm, run, stats, stop, top, usage, version, wait,
 };
 use crate::failure::{Failure, OWN_ERROR};
 use crate::paths::{DEFAULT_ROOT, DEFAULT_RUN_ROOT, Paths, ROOT_ENV, RUN_ROOT_ENV};
@@ -81,6 +81,8 @@ pub enum Command {
     Inspect(inspect::Inspect),
     /// Show what Pods use
     Stats(stats::Stats),
+    /// Show what Pods were given and used, running or ended: by Pod, Namespace, label or controller
+    Usage(usage::Usage),
     /// List the published ports of a Pod
     Port(port::Port),
     /// List the processes of a Pod

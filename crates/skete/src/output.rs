@@ -169,6 +169,35 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// An amount in a unit, to hundredths while it is small: `1.29`, `724`. Whole numbers all the way.
+pub fn amount(value: u128, unit: u128) -> String {
+    let hundredths = value.saturating_mul(100).saturating_add(unit / 2) / unit;
+    match hundredths {
+        0..10_000 => format!("{}.{:02}", hundredths / 100, hundredths % 100),
+        _ => (value.saturating_add(unit / 2) / unit).to_string(),
+    }
+}
+
+/// A length of time in nanoseconds, as people say it: `1.29 s`, `2 h 3 min 4 s`.
+pub fn duration(nanoseconds: u128) -> String {
+    const SECOND: u128 = 1_000_000_000;
+    if nanoseconds < 100 * SECOND {
+        return format!("{} s", amount(nanoseconds, SECOND));
+    }
+    let whole = (nanoseconds + SECOND / 2) / SECOND;
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    match hours {
+        0 => format!("{minutes} min {seconds} s"),
+        _ => format!("{hours} h {minutes} min {seconds} s"),
+    }
+}
+
+/// Writes a line to standard error as it is.
+pub fn eprint_line(line: &str) {
+    // Nobody may be left to read it.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A text cut to so many characters, with a mark where it was cut.
 pub fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {

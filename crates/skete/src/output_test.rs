@@ -57,3 +57,23 @@ fn a_reader_that_has_gone_is_nothing_to_tell() {
             .is_some()
     );
 }
+
+#[test]
+fn amounts_have_hundredths_while_they_are_small() {
+    let told = |value| amount(value, 1000);
+    assert_eq!(told(0), "0.00");
+    assert_eq!(told(1294), "1.29");
+    assert_eq!(told(1295), "1.30");
+    assert_eq!(told(99_994), "99.99");
+    assert_eq!(told(99_995), "100");
+    assert_eq!(told(723_501), "724");
+    assert!(amount(u128::MAX, 1).starts_with("34028"));
+}
+
+#[test]
+fn a_length_of_time_is_told_to_its_size() {
+    let seconds = |seconds: u128| duration(seconds * 1_000_000_000);
+    assert_eq!(duration(1_294_000_000), "1.29 s");
+    assert_eq!(seconds(101), "1 min 41 s");
+    assert_eq!(seconds(7384), "2 h 3 min 4 s");
+}

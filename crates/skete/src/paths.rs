@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use skete_usage::Directory;
+
 use crate::record::PodId;
 
 /// Persistent root unless told otherwise.
@@ -84,6 +86,11 @@ impl Paths {
     /// What the follower and the shim have to say about a Pod.
     pub fn follower_log(&self, id: &PodId) -> PathBuf {
         self.pod(id).join("follower.log")
+    }
+
+    /// The usage journals of all Pods of this machine, containerd's too.
+    pub fn journals(&self) -> Directory {
+        Directory::below(&self.root)
     }
 
     /// Runtime directories of all Pods.

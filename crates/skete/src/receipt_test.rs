@@ -1,61 +1,33 @@
 use super::*;
 
-const SIZE: Size = Size {
-    vcpus: 2,
-    memory_mib: 512,
-};
-const MIB: u64 = 1 << 20;
-
-#[test]
-fn provisioned_is_size_times_time() {
-    let receipt = Meter::default().receipt(SIZE, 10.0);
-
-    assert_eq!(receipt.vcpu_seconds_provisioned, 20.0);
-    assert_eq!(receipt.mib_seconds_provisioned, 5120.0);
-    assert_eq!(receipt.vcpu_seconds_used, 0.0);
-}
-
-#[test]
-fn memory_is_summed_between_samples_and_to_the_end() {
-    let mut meter = Meter::default();
-    meter.sample(1.0, 500_000_000, 100 * MIB);
-    meter.sample(3.0, 1_500_000_000, 200 * MIB);
-
-    let receipt = meter.receipt(SIZE, 4.0);
-
-    assert_eq!(receipt.vcpu_seconds_used, 1.5);
-    // 1 s of 100, 2 s of 150, 1 s of 200.
-    assert!((receipt.mib_seconds_used - 600.0).abs() < 1e-9);
-}
-
-#[test]
-fn a_clock_or_counter_that_goes_back_takes_nothing_away() {
-    let mut meter = Meter::default();
-    meter.sample(2.0, 1_000_000_000, 10 * MIB);
-    meter.sample(1.0, 1_000, 10_000 * MIB);
-
-    let receipt = meter.receipt(SIZE, 2.0);
-
-    assert_eq!(receipt.vcpu_seconds_used, 1.0);
-    assert!((receipt.mib_seconds_used - 20.0).abs() < 1e-9);
-}
+/// As a journal is folded into it.
+const USED: &str = r#"{
+    "pod": {
+        "uid": "u", "name": "hello", "namespace": "default",
+        "node": "n", "architecture": "amd64", "runtime": "skete"
+    },
+    "spans": [{
+        "startNs": 1764000000000000000, "endNs": 1764000001290000000,
+        "provisioned": {"milliVcpus": 2000, "memoryBytes": 587202560},
+        "requested": {}, "limits": {},
+        "used": {"cpuNs": 1090000000, "memoryByteNs": 167772160000000000}
+    }],
+    "containerStarts": 1, "imageBytes": 0, "ended": "seen"
+}"#;
 
 #[test]
 fn the_line_tells_time_size_provisioned_and_used() {
-    let mut meter = Meter::default();
-    meter.sample(1.0, 250_000_000, 64 * MIB);
-
-    let line = meter.receipt(SIZE, 1.0).line();
-
+    let used: PodUse = serde_json::from_str(USED).unwrap();
     assert_eq!(
-        line,
-        "1.00 s, 2 vCPU, 512 MiB: 2.00 vCPU-s and 512 MiB-s provisioned, \
-         0.25 vCPU-s and 64.00 MiB-s used"
+        line(&used),
+        "1.29 s, 2 vCPU, 560 MiB: 2.58 vCPU-s and 722 MiB-s provisioned, \
+         1.09 vCPU-s and 160 MiB-s used"
     );
-    assert!(
-        meter
-            .receipt(SIZE, 7384.0)
-            .line()
-            .starts_with("2 h 3 min 4 s")
-    );
+}
+
+#[test]
+fn a_pod_without_any_time_has_a_line_too() {
+    let mut used: PodUse = serde_json::from_str(USED).unwrap();
+    used.spans.clear();
+    assert!(line(&used).starts_with("0.00 s, 0 vCPU, 0 MiB: "));
 }

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::paths::Paths;
-use crate::receipt::Receipt;
 
 /// Version of the record's schema. A record of a higher version is left alone.
 pub const SCHEMA: u32 = 1;
@@ -357,9 +356,6 @@ pub struct PodRecord {
     /// How it ended; absent while it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
-    /// What it was given and what it used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receipt: Option<Receipt>,
     /// Phases of the start.
     #[serde(default)]
     pub timings: Vec<Timing>,

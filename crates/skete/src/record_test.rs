@@ -23,7 +23,6 @@ pub(crate) fn example(name: &str) -> PodRecord {
         started: None,
         follower_pid: None,
         end: None,
-        receipt: None,
         timings: Vec::new(),
     }
 }

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::logs::Stream;
-use crate::receipt::Receipt;
 use crate::record::Timing;
 
 /// A frame has at most so many bytes after its head.
@@ -108,9 +107,6 @@ pub enum Event {
         /// One line more.
         #[serde(default)]
         message: String,
-        /// What it was given and used.
-        #[serde(default)]
-        receipt: Option<Receipt>,
         /// Phases of the start.
         #[serde(default)]
         timings: Vec<Timing>,

@@ -18,7 +18,6 @@ fn frames_are_read_as_they_were_written() {
             exit_code: 7,
             reason: "Error".into(),
             message: String::new(),
-            receipt: None,
             timings: Vec::new(),
         }),
     ];

@@ -4,6 +4,7 @@
 mod beside;
 mod instructions;
 mod invoice;
+mod kubelet;
 mod memory;
 mod start;
 
@@ -35,6 +36,7 @@ const PARTS: &[Part] = &[
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
     ("invoice", |_| invoice::rows()),
+    ("kubelet", kubelet::rows),
 ];
 
 /// Measures everything, or the parts of these names, and prints a table.

@@ -18,11 +18,13 @@ pub mod ps;
 pub mod rm;
 pub mod run;
 mod run_flags;
+mod run_images;
 mod run_words;
 mod session;
 pub mod stats;
 pub mod stop;
 pub mod top;
+pub mod usage;
 pub mod version;
 pub mod wait;
 
@@ -69,6 +71,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Rm(rm) => rm.run(&paths),
         Command::Inspect(inspect) => inspect.run(&paths),
         Command::Stats(stats) => stats.run(&paths),
+        Command::Usage(usage) => usage.run(&paths),
         Command::Port(port) => port.run(&paths),
         Command::Top(top) => top.run(&paths),
         Command::Image(image) => image.run(&paths),

@@ -5,16 +5,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use skete_hypervisor::{Qemu, accelerator, check_fits};
-use skete_image::{Policy, PullOptions};
-use skete_pod::{Manifest, PodPlan, PullPolicy, Role, annotations};
+use skete_image::Policy;
+use skete_pod::{Manifest, PodPlan, Role, annotations};
+use skete_usage::Beginning;
 
 use super::control::Control;
 use super::image;
 use super::run_flags::{Flags, What};
-use super::run_words::{eprint_line, lines, show_timings, timing, typed};
+use super::run_images;
+use super::run_words::{lines, show_timings, timing, typed};
 use super::session::{Attachment, Outcome, PodEnded, Session};
 use crate::failure::{CANNOT_EXECUTE, Failure, NOT_FOUND, OWN_ERROR};
 use crate::images;
@@ -23,6 +25,7 @@ use crate::names;
 use crate::output;
 use crate::paths::Paths;
 use crate::pods::{self, PodsError};
+use crate::receipt;
 use crate::record::{
     ContainerPhase, ContainerRecord, NetworkRecord, Phase, PodId, PodRecord, PublishedPort, SCHEMA,
     Size, boot_id, random_uuid,
@@ -58,8 +61,8 @@ pub struct Run {
     #[arg(long)]
     timings: bool,
     /// How to show what the Pod was given and used, on standard error
-    #[arg(long, value_enum, default_value = "line", value_name = "FORM")]
-    receipt: ReceiptForm,
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    receipt: receipt::Form,
     /// What makes the VM: kvm, emulation; without it, the best there is
     #[arg(long, value_name = "NAME")]
     hypervisor: Option<String>,
@@ -83,17 +86,6 @@ pub struct Run {
         value_name = "IMAGE|FILE [COMMAND]"
     )]
     args: Vec<String>,
-}
-
-/// How to show a receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ReceiptForm {
-    /// One line for people
-    Line,
-    /// One line of JSON
-    Json,
-    /// Not at all
-    None,
 }
 
 /// What is run.
@@ -316,7 +308,6 @@ impl Run {
             started: None,
             follower_pid: None,
             end: None,
-            receipt: None,
             timings: Vec::new(),
         }
     }
@@ -331,6 +322,7 @@ impl Run {
                 First::Attached
             },
             images: BTreeMap::new(),
+            beginning: Beginning::default(),
             hypervisor: self.hypervisor.clone(),
         }
     }
@@ -344,27 +336,7 @@ impl Run {
             ..
         } = made;
         let began = Instant::now();
-        let store = images::open(paths).map_err(image::failure)?;
-        let mut options = PullOptions::default();
-        options.registries = images::registries().map_err(image::failure)?;
-        options.stop = images::stop_on_signal()?;
-        for container in plan.all_containers() {
-            let name = &container.image;
-            if !input.images.contains_key(name) {
-                options.policy = self.pull.unwrap_or(match container.pull_policy {
-                    PullPolicy::Always => Policy::Always,
-                    PullPolicy::IfNotPresent => Policy::Missing,
-                    PullPolicy::Never => Policy::Never,
-                });
-                options.progress = images::progress(self.quiet);
-                let image = image::pull(&store, name, &options)?;
-                // Held until the Pod has been cleaned up after.
-                let _hold = store.hold(record.id.as_str(), &image)?;
-                let found = images::FoundImage::new(&image)
-                    .map_err(|why| Failure::own(format!("image {name}: {why}")))?;
-                input.images.insert(name.clone(), found);
-            }
-        }
+        run_images::pull(paths, &record.id, plan, self.pull, self.quiet, input)?;
         record.timings.push(timing("images", began.elapsed()));
         for (container, shown) in plan.all_containers().zip(&mut record.containers) {
             let Some(image) = input.images.get(&container.image) else {
@@ -456,7 +428,7 @@ impl Run {
         };
         let session = Session::connect(paths, &record.id, attachment).await?;
         match session.follow().await? {
-            Outcome::Ended(ended) => self.conclude(record, *ended, began, spawned),
+            Outcome::Ended(ended) => self.conclude(paths, record, *ended, began, spawned),
             Outcome::ContainerEnded(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
             Outcome::Detached => {
                 crate::complain(&format!(
@@ -481,6 +453,7 @@ impl Run {
     /// The Pod has ended: says what is to be said of it.
     fn conclude(
         &self,
+        paths: &Paths,
         record: &PodRecord,
         ended: PodEnded,
         began: Instant,
@@ -497,14 +470,8 @@ impl Run {
             }
             show_timings(&timings);
         }
-        if let (Some(receipt), false) = (&ended.receipt, self.quiet) {
-            match self.receipt {
-                ReceiptForm::Line => {
-                    crate::complain(&format!("Pod {}: {}", record.name, receipt.line()));
-                }
-                ReceiptForm::Json => eprint_line(&serde_json::to_string(receipt)?),
-                ReceiptForm::None => {}
-            }
+        if !self.quiet {
+            self.receipt.show(paths, record);
         }
         let code = u8::try_from(ended.exit_code).unwrap_or(u8::MAX);
         let known = [OWN_ERROR, CANNOT_EXECUTE, NOT_FOUND].contains(&code);

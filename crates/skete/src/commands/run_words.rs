@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::failure::Failure;
-use crate::output::Table;
+use crate::output::{Table, eprint_line};
 use crate::record::Timing;
 
 /// A command as one would type it.
@@ -41,10 +41,4 @@ pub(super) fn show_timings(timings: &[Timing]) {
     for line in table.render().lines() {
         eprint_line(line);
     }
-}
-
-pub(super) fn eprint_line(line: &str) {
-    use std::io::Write;
-    // Nobody is left to read it.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

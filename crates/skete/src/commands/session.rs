@@ -12,7 +12,6 @@ use crate::failure::{Failure, chain};
 use crate::logs::Stream;
 use crate::paths::Paths;
 use crate::pump::{Chunk, Keyboard, Printer};
-use crate::receipt::Receipt;
 use crate::record::{PodId, Timing};
 use crate::signals;
 use crate::socket;
@@ -55,7 +54,6 @@ pub(crate) struct PodEnded {
     pub(crate) exit_code: u32,
     pub(crate) reason: String,
     pub(crate) message: String,
-    pub(crate) receipt: Option<Receipt>,
     pub(crate) timings: Vec<Timing>,
     /// Exit codes of the containers' latest runs.
     pub(crate) container_codes: BTreeMap<String, u32>,
@@ -272,14 +270,12 @@ impl Session {
                 exit_code,
                 reason,
                 message,
-                receipt,
                 timings,
             } => {
                 let mut ended = std::mem::take(&mut self.ended);
                 ended.exit_code = exit_code;
                 ended.reason = reason;
                 ended.message = message;
-                ended.receipt = receipt;
                 ended.timings = timings;
                 return Ok(Some(Outcome::Ended(Box::new(ended))));
             }

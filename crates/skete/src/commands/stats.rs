@@ -8,12 +8,12 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::metrics::Usage;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
 use crate::pods;
 use crate::record::{PodId, PodRecord};
 use crate::shim_client::ShimClient;
-use crate::usage::Usage;
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(1);

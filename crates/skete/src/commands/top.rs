@@ -3,12 +3,12 @@
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::metrics::Usage;
 use crate::output::{self, Table};
 use crate::paths::Paths;
 use crate::pods;
 use crate::record::ContainerPhase;
 use crate::shim_client::ShimClient;
-use crate::usage::Usage;
 
 /// List the processes of a Pod, as its guest counts them.
 #[derive(Debug, Args)]

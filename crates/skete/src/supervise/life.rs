@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::container::{self, ContainerError};
-use super::meter::Sampler;
 use super::plan::ContainerPlan;
 use super::prepare::{self, Prepared};
 use super::state::State;
@@ -58,8 +57,7 @@ impl Ending {
 struct Sandbox {
     client: Option<ShimClient>,
     shim: Option<ShimRecord>,
-    started: Option<Instant>,
-    sampler: Option<Sampler>,
+    started: bool,
     events: Option<ttrpc::asynchronous::Server>,
 }
 
@@ -152,7 +150,7 @@ async fn start(
         state.timed("sandbox create", began.elapsed());
         let began = Instant::now();
         // From here on there is a VM, and it is counted.
-        *started = Some(began);
+        *started = true;
         let now = Timestamp::now();
         state.change(|record| record.started = Some(now));
         client.start_sandbox().await?;
@@ -163,12 +161,9 @@ async fn start(
         begun = begin => begun.map_err(|error| told(&error))?,
         _ = killed(state) => return Ok(None),
     }
-    state.set_shim(Some(client.clone()));
     learn(state, &client).await;
+    state.set_shim(Some(client));
     state.subscribers.tell(Event::SandboxStarted);
-    sandbox.sampler = sandbox
-        .started
-        .map(|started| Sampler::start(client, started));
     Ok(Some(prepared))
 }
 
@@ -409,21 +404,14 @@ fn stopped(state: &State) -> Ending {
 }
 
 /// Takes everything down, and puts down the end.
-async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending) -> u8 {
+async fn take_down(state: &Arc<State>, sandbox: Sandbox, mut ending: Ending) -> u8 {
     let id = state.record().id;
     state.set_shim(None);
-    let usage = match sandbox.sampler.take() {
-        Some(sampler) => sampler.finish().await,
-        None => crate::receipt::Meter::default(),
-    };
-    let mut gone = sandbox.shim.is_none() && sandbox.started.is_none();
+    let mut gone = sandbox.shim.is_none() && !sandbox.started;
     if let Some(client) = &sandbox.client {
         learn(state, client).await;
         gone = cleanup::end_sandbox(client, sandbox.shim.as_ref(), STOP_GRACE).await;
     }
-    let seconds = sandbox
-        .started
-        .map(|started| started.elapsed().as_secs_f64());
     drop(sandbox.client);
     if let Some(mut server) = sandbox.events {
         // Nobody speaks to it any more.
@@ -444,7 +432,6 @@ async fn take_down(state: &Arc<State>, mut sandbox: Sandbox, mut ending: Ending)
         }
     }
     state.change(|record| {
-        record.receipt = seconds.map(|seconds| usage.receipt(record.size, seconds));
         record.put_down_end(End {
             time: Timestamp::now(),
             reason: ending.reason.to_owned(),
@@ -478,7 +465,6 @@ pub fn ended_event(record: &PodRecord) -> Event {
         exit_code: end.map_or(u32::from(OWN_ERROR), |end| end.exit_code),
         reason: end.map(|end| end.reason.clone()).unwrap_or_default(),
         message: end.map(|end| end.message.clone()).unwrap_or_default(),
-        receipt: record.receipt.clone(),
         timings: record.timings.clone(),
     }
 }

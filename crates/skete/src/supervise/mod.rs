@@ -5,7 +5,6 @@ mod container;
 mod control;
 mod events;
 mod life;
-mod meter;
 pub mod plan;
 pub mod prepare;
 mod state;
@@ -23,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use skete_usage::Beginning;
 
 use crate::failure::{Failure, chain, one_line};
 use crate::files;
@@ -57,6 +57,9 @@ pub struct Input {
     pub first: First,
     /// The images, as the Pod names them. They are held for the Pod, so nobody looks again.
     pub images: BTreeMap<String, FoundImage>,
+    /// What was before there is a sandbox, for the Pod's usage journal.
+    #[serde(default)]
+    pub beginning: Beginning,
     /// What the user chose of the VM's makers.
     #[serde(default)]
     pub hypervisor: Option<String>,

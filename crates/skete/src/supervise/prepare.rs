@@ -25,6 +25,9 @@ pub enum PrepareError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] skete_pod::WriteError),
+    /// What was before the sandbox cannot be told.
+    #[error("tell the engine what was downloaded")]
+    Beginning(#[from] serde_json::Error),
     /// `skete run` has not said which image a container is of.
     #[error("image {0} was not looked up")]
     NoImage(String),
@@ -106,6 +109,11 @@ pub fn prepare(
         );
         sandbox.annotations.extend([annotation]);
     }
+    let beginning = (
+        skete_pod::annotations::USAGE.to_owned(),
+        serde_json::to_string(&input.beginning)?,
+    );
+    sandbox.annotations.extend([beginning]);
     let annotations = vec![
         (
             skete_pod::annotations::CRI_CONTAINER_TYPE.to_owned(),
