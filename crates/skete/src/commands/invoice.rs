@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Tally, Tenant};
-use skete_usage::PodUse;
+use skete_usage::{PodUse, Window};
 
 use super::prices;
-use crate::failure::Failure;
+use crate::failure::{Failure, OWN_ERROR, chain};
 use crate::output::{self, Document, Table};
+use crate::paths::Paths;
 
 /// Longest record of a Pod, in bytes.
 const MAX_RECORD: u64 = 16 << 20;
@@ -27,9 +28,9 @@ pub struct Invoice {
     /// The price list, by name or file
     #[arg(short, long, value_name = "NAME|FILE", default_value = "own-hardware")]
     prices: String,
-    /// Records of Pods, one in JSON a line
+    /// Records of Pods, as `skete usage -o jsonl` writes them; without it, this machine's journals
     #[arg(long, value_name = "FILE")]
-    from: PathBuf,
+    from: Option<PathBuf>,
     /// Who sends it
     #[arg(long, value_name = "NAME", default_value = "Skete")]
     issuer: String,
@@ -57,13 +58,14 @@ impl Invoice {
     /// Does it.
     ///
     /// # Errors
-    /// The price list or a record is wrong, or standard output cannot be written.
-    pub fn run(&self) -> Result<u8, Failure> {
+    /// The price list or a record is wrong, or standard output cannot be written. A journal that is
+    /// damaged is told of and not counted, and the exit code says so.
+    pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let list = prices::find(&self.prices)?;
         let pricing = Pricing::new(&list, self.month.window(&list.zone));
         let tenant = Tenant::new(&self.tenant);
         let mut tally = Tally::new(&pricing, tenant.clone());
-        for_each_use(&self.from, |pod_use| Ok(tally.add(&pod_use)?))?;
+        let code = self.for_each_use(paths, |pod_use| Ok(tally.add(&pod_use)?))?;
         let invoice = Bill::new(&tally)?;
         match self.output {
             Format::Table => output::print(&table(&invoice))?,
@@ -83,7 +85,32 @@ impl Invoice {
                 rows.finish().map_err(focus_failure)?;
             }
         }
-        Ok(0)
+        Ok(code)
+    }
+
+    /// Looks at every Pod that is known, and comes back with an exit code.
+    fn for_each_use(
+        &self,
+        paths: &Paths,
+        mut each: impl FnMut(PodUse) -> Result<(), Failure>,
+    ) -> Result<u8, Failure> {
+        if let Some(file) = &self.from {
+            for_each_record(file, each)?;
+            return Ok(0);
+        }
+        let mut code = 0;
+        for journal in paths.journals().all()? {
+            // Of a Pod's whole life: on it depends what a part of it costs.
+            match journal.fold(Window::ALL) {
+                Ok(Some(pod_use)) => each(pod_use)?,
+                Ok(None) => {}
+                Err(error) => {
+                    crate::complain(&format!("not counted: {}", chain(&error)));
+                    code = OWN_ERROR;
+                }
+            }
+        }
+        Ok(code)
     }
 }
 
@@ -95,7 +122,7 @@ fn focus_failure(error: FocusError) -> Failure {
 }
 
 /// Reads records of Pods, one in JSON a line; empty lines are left out.
-fn for_each_use(
+fn for_each_record(
     path: &Path,
     mut each: impl FnMut(PodUse) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

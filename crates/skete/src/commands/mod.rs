@@ -44,7 +44,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
         Command::Cost(cost) => return cost.run(),
-        Command::Invoice(invoice) => return invoice.run(),
+        Command::Invoice(invoice) => return invoice.run(&paths),
         Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.
         Command::Node(node) => return node.run(&paths),
