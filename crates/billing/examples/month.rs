@@ -61,7 +61,7 @@ fn record(index: u64) -> PodUse {
     // Spread, and the same in every run.
     let spread = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let start_ns = NOVEMBER.saturating_add_unsigned(spread % (29 * 86_400 * SECOND));
-    let length = (spread >> 20) % (86_400 * SECOND >> (spread % 16));
+    let length = (spread >> 20) % ((86_400 * SECOND) >> (spread % 16));
     let size = Size {
         milli_vcpus: 250 * (1 + spread % 8),
         memory_bytes: (256 << 20) * (1 + spread % 16),
@@ -92,7 +92,12 @@ fn record(index: u64) -> PodUse {
                 name: format!("job-{job}"),
             }),
             node: format!("node-{}", index % 50),
-            architecture: if index % 4 == 0 { "arm64" } else { "amd64" }.to_owned(),
+            architecture: if index.is_multiple_of(4) {
+                "arm64"
+            } else {
+                "amd64"
+            }
+            .to_owned(),
             runtime: "skete".to_owned(),
             annotations: BTreeMap::new(),
         },

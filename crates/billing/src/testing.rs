@@ -100,7 +100,7 @@ pub(crate) fn a_months_pods(count: u64) -> Vec<PodUse> {
     for index in 0..count {
         let start = NOVEMBER - 3600 * SECOND + random.below(30 * 86_400).cast_signed() * SECOND;
         let start = start + random.below(1_000_000_000).cast_signed();
-        let longest = 200_000 * 1_000_000_000 >> random.below(20);
+        let longest = (200_000 * 1_000_000_000) >> random.below(20);
         let length = random.below(longest);
         let size = size(random.below(4000), random.below(8192));
         let mut run = pod_use(

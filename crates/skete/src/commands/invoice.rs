@@ -79,9 +79,7 @@ impl Invoice {
                 let out = BufWriter::new(std::io::stdout().lock());
                 let mut rows = FocusWriter::new(out, &invoice, &prices, tenant, &self.issuer)
                     .map_err(focus_failure)?;
-                for_each_use(&self.from, |pod_use| {
-                    rows.add(&pod_use).map_err(focus_failure)
-                })?;
+                self.for_each_use(paths, |pod_use| rows.add(&pod_use).map_err(focus_failure))?;
                 rows.finish().map_err(focus_failure)?;
             }
         }
