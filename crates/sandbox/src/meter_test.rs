@@ -86,6 +86,56 @@ fn what_was_before_the_sandbox_is_told_by_an_annotation() {
     assert!(refused.contains(annotations::USAGE), "{refused}");
 }
 
+/// With its cgroup, `/proc` and interfaces this process stands for a monitor. `cargo xtask bench
+/// usage` runs it.
+#[test]
+#[ignore = "a measurement"]
+fn a_heartbeat_takes_microseconds() {
+    const TURNS: u32 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let roots = crate::layout::Roots {
+        run: dir.path().into(),
+        state: dir.path().into(),
+    };
+    let layout = Layout::new(&roots, "test", "a").unwrap();
+    let size = size::Size::of_pod(&PodSandboxConfig::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let meter = runtime.block_on(async {
+        let meter = Meter::open(&layout, &config(), &size, 0).unwrap();
+        meter.on_disk().await.unwrap();
+        meter
+    });
+    meter.count(Some(Traffic::open(vec!["lo".into()]).unwrap()));
+    let cgroup = crate::cgroup::PodCgroup::new("/").unwrap();
+    let journals = layout.journals().all().unwrap();
+    let length = || journals[0].path.metadata().unwrap().len();
+    let (before, began) = (length(), cpu_time());
+    for _ in 0..TURNS {
+        meter.look(cgroup.cpu_ns(), std::process::id());
+    }
+    let took = (cpu_time() - began) / TURNS;
+    let bytes = (length() - before) / u64::from(TURNS);
+    let share = took.as_secs_f64() * 1000.0 / HEARTBEAT.as_secs_f64() * 100.0;
+    println!("{took:?} and {bytes} bytes per heartbeat; 1,000 Pods: {share:.2} % of a core");
+    meter.end(0, EndReason::Stopped);
+    meter.close();
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+#[test]
+fn a_pods_meter_takes_less_than_a_kibibyte() {
+    // Beside it a path, two names of interfaces, and three open files of the kernel's.
+    let paths = 300;
+    assert!(size_of::<Meter>() + paths < 1024, "{}", size_of::<Meter>());
+}
+
 #[test]
 fn a_process_without_shared_memory_has_no_guest() {
     let mut sleep = std::process::Command::new("sleep")

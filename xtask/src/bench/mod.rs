@@ -5,6 +5,7 @@ mod beside;
 mod instructions;
 mod memory;
 mod start;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ const PARTS: &[Part] = &[
     ("layer", |_| conversion()),
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
+    ("usage", |_| usage::rows()),
 ];
 
 /// Measures everything, or the parts of these names, and prints a table.
