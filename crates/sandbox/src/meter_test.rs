@@ -28,9 +28,24 @@ fn with(resources: LinuxContainerResources) -> PodSandboxConfig {
 
 #[test]
 fn labels_are_the_pods_own() {
-    let pod = pod(&config());
+    let pod = pod(&config(), &Policy::default());
     assert_eq!(pod.labels, BTreeMap::from([("app".into(), "web".into())]));
     assert_eq!((pod.name.as_str(), pod.uid.as_str()), ("web-0", "u"));
+}
+
+#[test]
+fn the_nodes_administrator_says_what_price_lists_are_told() {
+    let policy = Policy {
+        node_name: Some("node-7".into()),
+        usage_annotations: [("spot".into(), "true".into())].into(),
+        ..Policy::default()
+    };
+    let mut config = config();
+    let own = ("spot".to_owned(), "false".to_owned());
+    config.annotations.extend([own]);
+    let pod = pod(&config, &policy);
+    assert_eq!(pod.node, "node-7");
+    assert_eq!(pod.annotations, policy.usage_annotations);
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn a_heartbeat_takes_microseconds() {
         .build()
         .unwrap();
     let meter = runtime.block_on(async {
-        let meter = Meter::open(&layout, &config(), &size, 0).unwrap();
+        let meter = Meter::open(&layout, &config(), &Policy::default(), &size, 0).unwrap();
         meter.on_disk().await.unwrap();
         meter
     });

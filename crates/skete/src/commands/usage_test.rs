@@ -119,3 +119,23 @@ fn sums_are_whole_numbers_in_json() {
         "{json}"
     );
 }
+
+#[test]
+fn a_time_may_be_seconds_with_a_fraction_to_the_nanosecond() {
+    let ns = |text| since(text).map(Timestamp::as_nanosecond);
+    assert_eq!(ns("1764000000").unwrap(), 1_764_000_000_000_000_000);
+    assert_eq!(ns("1764000000.25").unwrap(), 1_764_000_000_250_000_000);
+    assert_eq!(ns("1.000000001").unwrap(), 1_000_000_001);
+    let zulu = ns("2026-11-24T12:00:00.001Z").unwrap();
+    assert_eq!(zulu % 1_000_000_000, 1_000_000);
+    for wrong in [
+        "1.0000000001",
+        ".5",
+        "1.",
+        "1e3",
+        "yesterday",
+        "99999999999999",
+    ] {
+        assert!(since(wrong).is_err(), "{wrong}");
+    }
+}
