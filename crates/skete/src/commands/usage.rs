@@ -52,7 +52,7 @@ enum Form {
     Table,
     /// The sums as JSON, in whole nanoseconds and bytes
     Json,
-    /// Every Pod's spans of time, one Pod a line, whatever --by says
+    /// The Pods' spans of time, one sandbox a line, whatever --by says
     Jsonl,
 }
 
@@ -154,9 +154,12 @@ impl Usage {
             }
         }
         if self.output == Form::Jsonl {
+            let mut lines = String::new();
             for used in &uses {
-                output::print(&format!("{}\n", serde_json::to_string(used)?))?;
+                lines.push_str(&serde_json::to_string(used)?);
+                lines.push('\n');
             }
+            output::print(&lines)?;
             return Ok(code);
         }
         let sums = self.sums(&uses);
