@@ -148,3 +148,76 @@ fn what_a_pod_uses_is_told_by_the_kubelet() {
         Err(move || summary.to_string())
     });
 }
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_horizontal_pod_autoscaler_adds_pods_by_what_they_use_and_top_shows_it() {
+    let space = Namespace::new("hpa");
+    space.apply(&format!(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: busy}}
+spec:
+  selector: {{matchLabels: {{app: busy}}}}
+  template:
+    metadata: {{labels: {{app: busy}}}}
+    spec:
+      runtimeClassName: skete
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: main
+        image: {BUSYBOX}
+        command: [sh, -c, 'while :; do :; done']
+        resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 100m}}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: busy}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: busy}}
+  maxReplicas: 2
+  metrics:
+  - type: Resource
+    resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}
+"
+    ));
+    space.wait("deployment", "busy", |busy| {
+        busy["status"]["readyReplicas"] == 2
+    });
+    let top = space.kubectl(&[
+        "top",
+        "pod",
+        "-l",
+        "app=busy",
+        "--containers",
+        "--no-headers",
+    ]);
+    let columns: Vec<&str> = top.split_whitespace().collect();
+    assert_eq!(columns[1], "main", "{top}");
+    let used: u64 = columns[2].trim_end_matches('m').parse().unwrap();
+    assert!(used > 40, "{top}");
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_cron_job_runs_at_its_minute() {
+    let space = Namespace::new("cron");
+    space.apply(&format!(
+        "apiVersion: batch/v1
+kind: CronJob
+metadata: {{name: minutely}}
+spec:
+  schedule: '* * * * *'
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          runtimeClassName: skete
+          restartPolicy: OnFailure
+          containers: [{{name: main, image: {BUSYBOX}, command: [date]}}]
+"
+    ));
+    space.wait("cronjob", "minutely", |job| {
+        job["status"]["lastSuccessfulTime"].is_string()
+    });
+}

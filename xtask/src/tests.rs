@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cluster::{self, Cluster};
 use crate::command::{Failure, cargo, run};
-use crate::{links, packages, repository, stage};
+use crate::{e2e, links, packages, repository, stage};
 
 /// A file that passes this many lines wants to be two.
 const MAX_LINES: usize = 600;
@@ -53,7 +53,7 @@ pub(crate) fn all(filter: Option<&str>) -> Result<(), Failure> {
     run(&mut tests)?;
     if filter.is_none() {
         let cluster = Cluster::new("test", None)?;
-        let passed = cluster::test(&cluster, &[]);
+        let passed = cluster::test(&cluster, &[]).and_then(|()| e2e::quick(cluster.clone()));
         cluster::down(&cluster)?;
         passed?;
     }

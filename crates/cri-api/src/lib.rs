@@ -13,7 +13,8 @@ mod size;
 
 pub use quantity::{Quantity, QuantityError};
 pub use size::{
-    DEFAULT_MEMORY_MIB, DEFAULT_VCPUS, GUEST_RESERVE_MIB, Size, SizeError, cpu_period_us,
+    DEFAULT_MEMORY_MIB, DEFAULT_STORAGE_BYTES, DEFAULT_VCPUS, GUEST_RESERVE_MIB, Size, SizeError,
+    cpu_period_us,
 };
 
 /// What is generated of `proto/runtime.proto`.

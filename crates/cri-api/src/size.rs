@@ -10,6 +10,8 @@ pub const DEFAULT_VCPUS: u32 = 1;
 /// Memory of a guest whose Pod has no memory limit, in MiB; also added once for all containers
 /// without a limit beside containers with one.
 pub const DEFAULT_MEMORY_MIB: u64 = 512;
+/// Ephemeral storage of a Pod without a limit of it, in bytes; holes until written.
+pub const DEFAULT_STORAGE_BYTES: u64 = 10 << 30;
 
 /// What kernel and agent take of the guest's memory beside the containers, in MiB.
 pub const GUEST_RESERVE_MIB: u64 = 48;

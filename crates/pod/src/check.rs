@@ -140,6 +140,11 @@ impl Report {
                 Some(Json::Object(map))
             }
             (Kind::Object(fields), Value::Map(entries)) => Some(self.object(fields, entries, path)),
+            (Kind::Part(fields), Value::Map(entries)) => {
+                let is_known = |(key, _): &&(String, Node)| fields.iter().any(|f| f.name == key);
+                let entries: Vec<_> = entries.iter().filter(is_known).cloned().collect();
+                Some(self.object(fields, &entries, path))
+            }
             (Kind::Moot, _) => None,
             (Kind::Only(only, why), value) => {
                 if scalar(value).as_deref() != Some(only) {

@@ -17,7 +17,7 @@ pub(crate) fn fill(pod: &mut Pod) {
     fill_spec(spec);
 }
 
-fn fill_spec(spec: &mut PodSpec) {
+pub(crate) fn fill_spec(spec: &mut PodSpec) {
     let text = str::to_owned;
     spec.restart_policy.get_or_insert_with(|| text("Never"));
     spec.dns_policy.get_or_insert_with(|| text("ClusterFirst"));

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     /// Keys that pass a check, and their values.
     Map(fn(&str) -> Result<(), String>, &'static Kind),
     Object(&'static [Field]),
+    /// An object of which other fields are nobody's business here.
+    Part(&'static [Field]),
     /// Means nothing on one machine or was written by an API server: any value will do.
     Moot,
     /// One value is right here, and why no other is.
@@ -41,7 +43,7 @@ pub(crate) struct Field {
     pub(crate) required: bool,
 }
 
-const fn field(name: &'static str, kind: Kind) -> Field {
+pub(crate) const fn field(name: &'static str, kind: Kind) -> Field {
     Field {
         name,
         kind,
@@ -49,7 +51,7 @@ const fn field(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-const fn required(name: &'static str, kind: Kind) -> Field {
+pub(crate) const fn required(name: &'static str, kind: Kind) -> Field {
     Field {
         name,
         kind,
@@ -57,15 +59,15 @@ const fn required(name: &'static str, kind: Kind) -> Field {
     }
 }
 
-const ANY: Kind = Kind::Text(names::no_nul);
+pub(crate) const ANY: Kind = Kind::Text(names::no_nul);
 const ID: Kind = Kind::Int(0, i32::MAX as i64);
 const PORT: Kind = Kind::Int(1, 65_535);
 const MODE: Kind = Kind::Int(0, 0o777);
-const COUNT: Kind = Kind::Int(0, i64::MAX);
+pub(crate) const COUNT: Kind = Kind::Int(0, i64::MAX);
 const DATA_KEY: Kind = Kind::Text(names::data_key);
 const OBJECT_NAME: Kind = Kind::Text(names::subdomain);
 const TEXTS: Kind = Kind::List(&ANY);
-const AMOUNTS: Kind = Kind::Map(names::filled, &Kind::Amount);
+pub(crate) const AMOUNTS: Kind = Kind::Map(names::filled, &Kind::Amount);
 
 const NOT_SHARED: &str = "nothing of the host is shared with a microVM";
 

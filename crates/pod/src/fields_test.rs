@@ -25,7 +25,7 @@ fn sample(kind: &Kind) -> Option<Json> {
         ),
         Kind::Only("true", _) => json!(true),
         Kind::Only(only, _) => json!(only),
-        Kind::Moot | Kind::NotYet | Kind::Refused(_) => return None,
+        Kind::Moot | Kind::NotYet | Kind::Refused(_) | Kind::Part(_) => return None,
     })
 }
 

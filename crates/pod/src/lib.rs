@@ -10,6 +10,8 @@
 //! 3. [`PodPlan::write_volumes`] and [`PodPlan::write_etc_files`] put files where the kubelet and
 //!    containerd keep them.
 //! 4. [`ContainerPlan::spec`] makes the OCI runtime specification of a container.
+//!
+//! [`Workloads`] tells of any workload's Pods how large they would be.
 #![forbid(unsafe_code)]
 
 pub mod annotations;
@@ -32,6 +34,7 @@ mod spec;
 mod tree;
 mod validate;
 mod volumes;
+mod workload;
 
 pub use check::Problem;
 pub use env::Addresses;
@@ -48,3 +51,4 @@ pub use skete_cri_api::{
 };
 pub use spec::{ContainerInput, SpecError};
 pub use volumes::{EmptyDir, FilesKind, FilesVolume, VolumeFile, VolumePlan, VolumeSource};
+pub use workload::{PodCount, Resources, Workload, Workloads};

@@ -220,7 +220,7 @@ pub fn plan(manifest: &Manifest, context: &PodContext<'_>) -> Result<PodPlan, Pl
         context.cgroup_parent,
         &log_dir,
     );
-    let size = settle_size(&spec, &mut sandbox)?;
+    let size = settle_size(&spec, &mut sandbox).map_err(PlanError::Size)?;
     let objects = Objects {
         config_maps: &manifest.config_maps,
         secrets: &manifest.secrets,
@@ -314,8 +314,11 @@ pub fn plan(manifest: &Manifest, context: &PodContext<'_>) -> Result<PodPlan, Pl
 }
 
 /// Decides on the size, and says it by annotations where the sandbox's resources say another.
-fn settle_size(spec: &PodSpec, sandbox: &mut PodSandboxConfig) -> Result<Size, PlanError> {
-    let said = Size::of_sandbox(sandbox).map_err(PlanError::Size)?;
+pub(crate) fn settle_size(
+    spec: &PodSpec,
+    sandbox: &mut PodSandboxConfig,
+) -> Result<Size, SizeError> {
+    let said = Size::of_sandbox(sandbox)?;
     let by_limits = resources::size(spec);
     let annotations = &mut sandbox.annotations;
     let mut size = said;
@@ -343,7 +346,7 @@ fn pull_policy(container: &Container) -> PullPolicy {
     }
 }
 
-fn ephemeral_storage(container: &Container) -> Option<u64> {
+pub(crate) fn ephemeral_storage(container: &Container) -> Option<u64> {
     let limits = container.resources.as_ref()?.limits.as_ref();
     let limit: Quantity = resources::amount(limits, "ephemeral-storage")?;
     u64::try_from(limit.ceil()).ok()

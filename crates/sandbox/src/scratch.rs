@@ -13,8 +13,6 @@ use rustix::fs::{SeekFrom, seek};
 
 /// The smallest scratch disk, in bytes: ext4 wants some room.
 pub const MIN_BYTES: u64 = 16 << 20;
-/// What a Pod without an ephemeral-storage limit gets, in bytes; holes until written.
-pub const DEFAULT_BYTES: u64 = 10 << 30;
 
 /// Why there is no scratch disk.
 #[derive(Debug, thiserror::Error)]

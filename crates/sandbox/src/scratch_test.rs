@@ -1,5 +1,7 @@
 use std::os::unix::fs::MetadataExt;
 
+use skete_cri_api::DEFAULT_STORAGE_BYTES;
+
 use super::*;
 
 fn fsck(disk: &Path) -> bool {
@@ -16,9 +18,9 @@ fn fsck(disk: &Path) -> bool {
 fn a_scratch_disk_is_a_sound_file_system_and_mostly_holes() {
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("scratch.img");
-    create(&dir.path().join("templates"), &disk, DEFAULT_BYTES).unwrap();
+    create(&dir.path().join("templates"), &disk, DEFAULT_STORAGE_BYTES).unwrap();
     let meta = disk.metadata().unwrap();
-    assert_eq!(meta.len(), DEFAULT_BYTES);
+    assert_eq!(meta.len(), DEFAULT_STORAGE_BYTES);
     assert!(
         meta.blocks() * 512 < 8 << 20,
         "{} bytes on disk",

@@ -3,10 +3,9 @@
 //! given; and the host's cgroup holds that plus the monitor and its helpers.
 
 use skete_cri_api::runtime::PodSandboxConfig;
-use skete_cri_api::{GUEST_RESERVE_MIB, annotations, cpu_period_us};
+use skete_cri_api::{DEFAULT_STORAGE_BYTES, GUEST_RESERVE_MIB, annotations, cpu_period_us};
 
 use crate::cgroup::Limits;
-use crate::scratch;
 
 /// What a VM is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl Size {
         let pod = skete_cri_api::Size::of_sandbox(config)?;
         let positive = |value: i64| u64::try_from(value).unwrap_or(0);
         let scratch_bytes = match config.annotations.get(annotations::EPHEMERAL_STORAGE) {
-            None => scratch::DEFAULT_BYTES,
+            None => DEFAULT_STORAGE_BYTES,
             Some(text) => text
                 .parse()
                 .ok()

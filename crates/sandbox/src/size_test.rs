@@ -24,7 +24,7 @@ fn a_pod_without_limits_gets_the_defaults() {
     let size = Size::of_pod(&PodSandboxConfig::new()).unwrap();
     assert_eq!(size.vcpus, DEFAULT_VCPUS);
     assert_eq!(size.memory_mib, DEFAULT_MEMORY_MIB + GUEST_RESERVE_MIB);
-    assert_eq!(size.scratch_bytes, scratch::DEFAULT_BYTES);
+    assert_eq!(size.scratch_bytes, skete_cri_api::DEFAULT_STORAGE_BYTES);
     assert_eq!(size.limits(0).cpu_quota_us, 0);
 }
 

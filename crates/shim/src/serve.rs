@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerd_shim::Flags;
 use containerd_shim_protos::sandbox_async::create_sandbox;
 use containerd_shim_protos::shim_async::create_task;
 use containerd_shim_protos::ttrpc;
@@ -16,8 +15,10 @@ use containerd_shim_protos::ttrpc::r#async::transport::Listener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::events::Events;
+use crate::flags::Flags;
 use crate::sandbox_service::SandboxService;
 use crate::service::Service;
+use crate::start::TTRPC_ADDRESS;
 use crate::task_service::TaskService;
 
 /// How long the answer to the last request may take to leave.
@@ -46,16 +47,6 @@ pub enum ServeError {
     Signals(#[source] io::Error),
 }
 
-impl ServeError {
-    /// The error and its sources in one line.
-    pub fn chain(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
-    }
-}
-
 /// Serves until the sandbox is shut down.
 pub async fn serve(flags: &Flags) -> Result<(), ServeError> {
     let path = flags
@@ -72,7 +63,7 @@ pub async fn serve(flags: &Flags) -> Result<(), ServeError> {
         source,
     };
     let listener = listen(path).and_then(Listener::try_from).map_err(failed)?;
-    let events = std::env::var("TTRPC_ADDRESS").unwrap_or_default();
+    let events = std::env::var(TTRPC_ADDRESS).unwrap_or_default();
     let events = Events::publish_to(events, flags.namespace.clone());
     let service = Arc::new(Service::new(&flags.namespace, &flags.id, events));
     let mut server = Server::new()
@@ -120,7 +111,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Closes standard output, which the starter reads to its end. Standard error was `/dev/null` from
-/// the start, as `containerd-shim` spawns it.
+/// the start.
 fn tell_starter() {
     if let Err(error) = rustix::stdio::dup2_stdout(rustix::stdio::stderr()) {
         tracing::error!(%error, "close standard output");

@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, doctor, exec, image, inspect, kill, logs, node, port, ps, rm, run, stats,
-    stop, top, usage, version, wait,
+    attach, completion, cost, doctor, exec, image, inspect, invoice, kill, logs, node, port,
+    prices, ps, rm, run, stats, stop, top, usage, version, wait,
 };
 use crate::failure::{Failure, OWN_ERROR};
 use crate::paths::{DEFAULT_ROOT, DEFAULT_RUN_ROOT, Paths, ROOT_ENV, RUN_ROOT_ENV};
@@ -98,6 +98,14 @@ pub enum Command {
     Rmi(image::Rm),
     /// Load images from an archive (as `image load`)
     Load(image::Load),
+    /// What Pods cost: estimate
+    #[command(subcommand)]
+    Cost(cost::Cost),
+    /// Make the invoice of a tenant's month
+    Invoice(invoice::Invoice),
+    /// Price lists: ls, show, check
+    #[command(subcommand)]
+    Prices(prices::Prices),
     /// Check whether this machine can run Pods, and safely
     Doctor(doctor::Doctor),
     /// Make this machine a Kubernetes node that runs Pods in microVMs: install, uninstall, status

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Who a Pod is. Its UID is its only key: names are used again, by other tenants too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pod {
     /// The API server's UID, or the one that `skete run` gave.
@@ -36,7 +36,7 @@ pub struct Pod {
 }
 
 /// The controller of a Pod.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Controller {
     /// `ReplicaSet`, `Job`, …
@@ -46,7 +46,7 @@ pub struct Controller {
 }
 
 /// An amount of each thing that a Pod has, at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Size {
     /// Thousandths of a vCPU.
@@ -61,7 +61,7 @@ pub struct Size {
 
 /// A stretch of time in which nothing of a Pod's size changed. Spans of one Pod follow each other
 /// in time and never overlap; between them the Pod was paused or did not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Span {
     /// Where it begins, in nanoseconds since the Unix epoch, leap seconds not counted.
@@ -79,7 +79,7 @@ pub struct Span {
 }
 
 /// What was used in a span, as the host saw it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Used {
     /// CPU time of the VM, in nanoseconds.
@@ -97,7 +97,7 @@ pub struct Used {
 }
 
 /// How a Pod's time came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Ended {
     /// It has not: what there is counts up to the last heartbeat.
@@ -109,7 +109,7 @@ pub enum Ended {
 }
 
 /// All that is known of one Pod's use: what a price list is applied to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodUse {
     /// Who it was.

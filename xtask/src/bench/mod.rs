@@ -3,6 +3,7 @@
 
 mod beside;
 mod instructions;
+mod kubelet;
 mod memory;
 mod start;
 mod usage;
@@ -35,6 +36,7 @@ const PARTS: &[Part] = &[
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
     ("usage", |_| usage::rows()),
+    ("kubelet", kubelet::rows),
 ];
 
 /// Measures everything, or the parts of these names, and prints a table.

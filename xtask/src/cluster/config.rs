@@ -34,8 +34,11 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 const KUBECONFIG: &str = include_str!("../../../tests/cluster/node/kubeconfig.yaml");
-/// The Service of the cluster's DNS server.
-pub(crate) const DNS: &str = include_str!("../../../tests/cluster/node/dns.yaml");
+/// The Services of the cluster's DNS server and of metrics-server, which are programs of the node.
+pub(crate) const SERVICES: &[&str] = &[
+    include_str!("../../../tests/cluster/node/dns.yaml"),
+    include_str!("../../../tests/cluster/node/metrics.yaml"),
+];
 
 /// Writes them all. containerd's is left alone once it is there: `skete node install` extends it.
 pub(crate) fn write(cluster: &Cluster) -> Result<(), Failure> {

@@ -45,7 +45,7 @@ usage: cargo xtask cluster [--name NAME] [--dir DIR] COMMAND
   status             say what runs, and where its log is
   kubectl ARGS …     run kubectl against it
   run COMMAND …      run a command in its network namespace, KUBECONFIG set
-  restart PART …     end and start anew parts of it, as `status` names them
+  restart PART …     end and start anew parts of it, as `status` names them; kill them (--kill)
   skete              build Skete, and install it on the node
   test [FILTER]      bring it up with Skete, and pass the tests of Pods on a real node
   images             give its registry the images of Kubernetes' own tests, too
@@ -54,6 +54,7 @@ A cluster's name (node1) has at most 8 letters and digits; several can be up. It
 in DIR (/var/lib/skete-cluster/NAME), its sockets in /run/skete-NAME.";
 
 /// One cluster.
+#[derive(Clone)]
 pub(crate) struct Cluster {
     name: String,
     dir: PathBuf,
@@ -206,7 +207,10 @@ pub(crate) fn command(arguments: &[&str]) -> Result<(), Failure> {
         }
         ["skete"] => skete::install(&cluster),
         ["test", filter @ ..] => test(&cluster, filter),
-        ["restart", names @ ..] if !names.is_empty() => up::restart(&cluster, names),
+        ["restart", "--kill", names @ ..] if !names.is_empty() => {
+            up::restart(&cluster, names, true)
+        }
+        ["restart", names @ ..] if !names.is_empty() => up::restart(&cluster, names, false),
         _ => Err(Failure::new(format!(
             "`cluster {}` is not a command: see `cargo xtask cluster help`",
             arguments.join(" ")

@@ -87,6 +87,13 @@ pub(crate) fn all(cluster: &Cluster) -> Result<Vec<Part>, Failure> {
              --service-account-issuer=https://kubernetes.default.svc
              --service-account-key-file={dir}/pki/service-accounts.pub
              --service-account-signing-key-file={dir}/pki/service-accounts.key
+             --requestheader-client-ca-file={dir}/pki/ca.crt
+             --requestheader-allowed-names=front-proxy
+             --requestheader-username-headers=X-Remote-User
+             --requestheader-group-headers=X-Remote-Group
+             --requestheader-extra-headers-prefix=X-Remote-Extra-
+             --proxy-client-cert-file={dir}/pki/front-proxy.crt
+             --proxy-client-key-file={dir}/pki/front-proxy.key
              --authorization-mode=Node,RBAC --allow-privileged=true
              --enable-admission-plugins=NodeRestriction
              --feature-gates=MutatingAdmissionPolicy=true
@@ -137,6 +144,20 @@ pub(crate) fn all(cluster: &Cluster) -> Result<Vec<Part>, Failure> {
         Need::ApiServer,
         vec![corefile.clone()],
         format!("-conf {}", corefile.display()),
+    )?;
+    let admin = conf("admin");
+    add(
+        "metrics-server",
+        programs::path("metrics-server"),
+        Need::ApiServer,
+        vec![admin.clone()],
+        format!(
+            "--kubeconfig={admin} --authentication-kubeconfig={admin}
+             --authorization-kubeconfig={admin} --secure-port=4443 --cert-dir={run}/metrics-server
+             --kubelet-certificate-authority={dir}/pki/ca.crt
+             --kubelet-preferred-address-types=InternalIP --metric-resolution=10s --kubelet-request-timeout=5s",
+            admin = admin.display()
+        ),
     )?;
     let kubelet = etc("kubernetes/kubelet.yaml");
     add(

@@ -36,6 +36,8 @@ pub(crate) fn make(cluster: &Cluster) -> Result<(), Failure> {
     let kubelet_names = format!("IP:127.0.0.1,IP:{ADDRESS},DNS:{node}");
     for (name, subject, names) in [
         ("apiserver", "/CN=kube-apiserver", api.as_str()),
+        // The API server, towards servers of API groups beside it.
+        ("front-proxy", "/CN=front-proxy", ""),
         ("kubelet-client", "/O=system:masters/CN=kubelet-client", ""),
         ("admin", "/O=system:masters/CN=admin", ""),
         (

@@ -20,7 +20,17 @@ pub(crate) enum Module {
     Kubernetes,
     /// CoreDNS.
     Coredns,
+    /// metrics-server, for `kubectl top` and HorizontalPodAutoscalers.
+    MetricsServer,
 }
+
+/// All of them.
+pub(crate) const MODULES: [Module; 4] = [
+    Module::Containerd,
+    Module::Kubernetes,
+    Module::Coredns,
+    Module::MetricsServer,
+];
 
 /// A program: its name, its module and its package.
 pub(crate) struct Program(pub(crate) &'static str, Module, &'static str);
@@ -46,6 +56,11 @@ pub(crate) const NODE: &[Program] = &[
     kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
     kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Program("coredns", Module::Coredns, "."),
+    Program(
+        "metrics-server",
+        Module::MetricsServer,
+        "sigs.k8s.io/metrics-server/cmd/metrics-server",
+    ),
 ];
 
 /// The program of the image that most Pods of tests run.
@@ -86,6 +101,7 @@ impl Module {
             Self::Containerd => "containerd",
             Self::Kubernetes => "kubernetes",
             Self::Coredns => "coredns",
+            Self::MetricsServer => "metrics-server",
         }
     }
 
@@ -95,6 +111,7 @@ impl Module {
             Self::Containerd => "github.com/containerd/containerd/v2",
             Self::Kubernetes => "k8s.io/kubernetes",
             Self::Coredns => "github.com/coredns/coredns",
+            Self::MetricsServer => "sigs.k8s.io/metrics-server",
         }
     }
 
@@ -171,7 +188,7 @@ impl Module {
                     ldflags += &format!(" -X k8s.io/component-base/version.{name}={value}");
                 }
             }
-            Self::Coredns => {}
+            Self::Coredns | Self::MetricsServer => {}
         }
         flags.push(format!("-ldflags={ldflags}"));
         Ok(flags)
@@ -233,10 +250,7 @@ pub(crate) fn search_path() -> Result<std::ffi::OsString, Failure> {
 
 /// The directories with all programs of the cluster.
 pub(crate) fn dirs() -> Result<Vec<PathBuf>, Failure> {
-    [Module::Containerd, Module::Kubernetes, Module::Coredns]
-        .into_iter()
-        .map(Module::dir)
-        .collect()
+    MODULES.into_iter().map(Module::dir).collect()
 }
 
 fn compile(module: Module, package: &str, program: &Path) -> Result<(), Failure> {

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn every_module_pins_the_version_of_its_product() {
-    for module in [Module::Containerd, Module::Kubernetes, Module::Coredns] {
+    for module in MODULES {
         let version = module.version().expect("a version");
         assert!(version.starts_with('v'), "{version}");
     }

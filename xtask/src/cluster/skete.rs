@@ -45,7 +45,7 @@ pub(crate) fn install(cluster: &Cluster) -> Result<(), Failure> {
         &prefix.join("current/libexec/mkfs.erofs"),
         &dir.join("opt/bin/mkfs.erofs"),
     )?;
-    up::restart(cluster, &["containerd"])?;
+    up::restart(cluster, &["containerd"], false)?;
     run(cluster
         .kubectl()?
         .args(["apply", "-k"])

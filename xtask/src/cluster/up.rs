@@ -38,7 +38,9 @@ pub(crate) fn up(cluster: &Cluster) -> Result<(), Failure> {
     let parts = parts::all(cluster)?;
     let starter = Starter::new(cluster, &parts)?;
     starter.start_all()?;
-    cluster.apply(config::DNS)?;
+    for service in config::SERVICES {
+        cluster.apply(service)?;
+    }
     images::push(cluster, Set::Small)?;
     starter.wait_for_node()?;
     let kubeconfig = cluster.kubeconfig();
@@ -52,8 +54,8 @@ pub(crate) fn up(cluster: &Cluster) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends and starts parts of a running cluster.
-pub(crate) fn restart(cluster: &Cluster, names: &[&str]) -> Result<(), Failure> {
+/// Ends parts of a running cluster, in order or as a crash does, and starts them.
+pub(crate) fn restart(cluster: &Cluster, names: &[&str], crash: bool) -> Result<(), Failure> {
     cluster.must_be_up()?;
     let _lock = cluster.lock()?;
     let parts = parts::all(cluster)?;
@@ -67,6 +69,9 @@ pub(crate) fn restart(cluster: &Cluster, names: &[&str]) -> Result<(), Failure> 
     }
     for part in parts.iter().filter(|part| names.contains(&part.name)) {
         if let Some(process) = Process::recorded(&cluster.pid_file(part.name)) {
+            if crash {
+                process.kill();
+            }
             process.end(GRACE)?;
         }
     }

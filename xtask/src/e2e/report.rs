@@ -38,6 +38,8 @@ pub(crate) struct Test {
     /// The first line of why it did not pass.
     pub(crate) why: String,
     pub(crate) seconds: f64,
+    /// How often it was run.
+    pub(crate) attempts: u64,
 }
 
 /// One line of the comparison.
@@ -166,6 +168,7 @@ fn test(spec: &serde_json::Value) -> Option<Test> {
         why: first_line(&why),
         // Nanoseconds.
         seconds: spec["RunTime"].as_f64().unwrap_or_default() / 1e9,
+        attempts: spec["NumAttempts"].as_u64().unwrap_or(1),
     })
 }
 

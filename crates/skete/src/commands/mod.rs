@@ -3,14 +3,17 @@
 pub mod attach;
 pub mod completion;
 mod control;
+pub mod cost;
 pub mod doctor;
 pub mod exec;
 pub mod image;
 pub mod inspect;
+pub mod invoice;
 pub mod kill;
 pub mod logs;
 pub mod node;
 pub mod port;
+pub mod prices;
 pub mod ps;
 pub mod rm;
 pub mod run;
@@ -40,6 +43,9 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         // These say nothing about Pods, and must work for everybody.
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
+        Command::Cost(cost) => return cost.run(),
+        Command::Invoice(invoice) => return invoice.run(),
+        Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.
         Command::Node(node) => return node.run(&paths),
         Command::Supervise(follower) => {
@@ -76,6 +82,9 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Doctor(_)
         | Command::Version(_)
         | Command::Completion(_)
+        | Command::Cost(_)
+        | Command::Invoice(_)
+        | Command::Prices(_)
         | Command::Node(_)
         | Command::Supervise(_) => Ok(0),
     }
