@@ -7,6 +7,7 @@ mod invoice;
 mod kubelet;
 mod memory;
 mod start;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ const PARTS: &[Part] = &[
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
     ("invoice", |_| invoice::rows()),
+    ("usage", |_| usage::rows()),
     ("kubelet", kubelet::rows),
 ];
 

@@ -9,7 +9,8 @@ use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Ta
 use skete_usage::{PodUse, Window};
 
 use super::prices;
-use crate::failure::{Failure, OWN_ERROR, chain};
+use super::usage::for_each_journal;
+use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
 
@@ -26,7 +27,7 @@ pub struct Invoice {
     #[arg(long, value_name = "MONTH")]
     month: Month,
     /// The price list, by name or file
-    #[arg(short, long, value_name = "NAME|FILE", default_value = "own-hardware")]
+    #[arg(short, long, value_name = "NAME|FILE", env = prices::ENV, hide_env_values = true)]
     prices: String,
     /// Records of Pods, as `skete usage -o jsonl` writes them; without it, this machine's journals
     #[arg(long, value_name = "FILE")]
@@ -90,25 +91,13 @@ impl Invoice {
     fn for_each_use(
         &self,
         paths: &Paths,
-        mut each: impl FnMut(PodUse) -> Result<(), Failure>,
+        each: impl FnMut(PodUse) -> Result<(), Failure>,
     ) -> Result<u8, Failure> {
-        if let Some(file) = &self.from {
-            for_each_record(file, each)?;
-            return Ok(0);
-        }
-        let mut code = 0;
-        for journal in paths.journals().all()? {
+        match &self.from {
+            Some(file) => for_each_record(file, each).map(|()| 0),
             // Of a Pod's whole life: on it depends what a part of it costs.
-            match journal.fold(Window::ALL) {
-                Ok(Some(pod_use)) => each(pod_use)?,
-                Ok(None) => {}
-                Err(error) => {
-                    crate::complain(&format!("not counted: {}", chain(&error)));
-                    code = OWN_ERROR;
-                }
-            }
+            None => for_each_journal(paths, Window::ALL, each),
         }
-        Ok(code)
     }
 }
 
@@ -156,14 +145,14 @@ fn for_each_record(
 fn table(invoice: &Bill) -> String {
     let (first, last) = invoice.days();
     let mut text = format!(
-        "Invoice for {}, {} to {} ({}), by {} {}: {} Pods\n\n",
+        "Invoice for {}, {} to {} ({}), by {} {}: {}\n\n",
         invoice.tenant,
         first,
         last,
         invoice.time_zone,
         invoice.price_list.name,
         invoice.price_list.version,
-        invoice.pods,
+        prices::count(invoice.pods, "Pod"),
     );
     let mut lines = Table::new(&["ITEM", "QUANTITY", "UNIT", "PRICE", "DISCOUNT", "AMOUNT"]);
     for line in &invoice.lines {
@@ -195,14 +184,14 @@ fn table(invoice: &Bill) -> String {
     text.push_str(&format!("\nAmounts are in {}.", invoice.currency));
     if invoice.running > 0 {
         text.push_str(&format!(
-            " {} Pods still ran: charged so far.",
-            invoice.running
+            " {} still ran: charged so far.",
+            prices::count(invoice.running, "Pod")
         ));
     }
     if invoice.bounded > 0 {
         text.push_str(&format!(
-            " {} Pods ended unseen: up to their last sign.",
-            invoice.bounded
+            " {} ended unseen: up to the last sign.",
+            prices::count(invoice.bounded, "Pod")
         ));
     }
     text.push('\n');
