@@ -413,3 +413,7 @@ fn table(report: &Report, several_lists: bool) -> String {
     }
     table.render()
 }
+
+#[cfg(test)]
+#[path = "cost_test.rs"]
+mod tests;

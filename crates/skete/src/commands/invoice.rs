@@ -197,3 +197,7 @@ fn table(invoice: &Bill) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+#[path = "invoice_test.rs"]
+mod tests;
