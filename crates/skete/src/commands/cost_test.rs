@@ -72,7 +72,7 @@ fn each_workload_is_estimated_by_each_list_and_summed_up() {
     let shown = table(&report, true);
     assert_eq!(shown.lines().count(), 1 + 4 + 2);
     assert!(
-        shown.contains("DaemonSet/log    5     2 vCPU, 9.0 GiB  fargate"),
+        shown.contains("DaemonSet/log   5     2 vCPU, 9.0 GiB  fargate"),
         "{shown}"
     );
 }
