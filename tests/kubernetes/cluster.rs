@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything takes under emulation on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 /// What most containers here run.
 pub(crate) const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-1";
 /// What has curl, too, and a C library that finds names.
@@ -87,6 +87,11 @@ impl Namespace {
         let made = cluster(&["kubectl", "create", "namespace", &namespace.name]).output();
         assert!(made.unwrap().status.success(), "namespace {name}");
         namespace
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// kubectl in this namespace, not started yet.

@@ -281,10 +281,10 @@ impl<'a> Pricing<'a> {
         ];
         let [vcpu, memory, storage, gpu] = match self.list.size.basis {
             Basis::Provisioned => times(charged(span.provisioned)?),
-            Basis::Requested => times(charged(span.requested)?),
+            Basis::Requested => times(charged(asked(span))?),
             Basis::Used => used,
             Basis::Max => {
-                let [vcpu, memory, storage, gpu] = times(span.requested);
+                let [vcpu, memory, storage, gpu] = times(asked(span));
                 [vcpu.max(used[0]), memory.max(used[1]), storage, gpu]
             }
         };
@@ -435,6 +435,19 @@ fn check_spans(pod_use: &PodUse) -> Result<(), ChargeError> {
     Err(ChargeError::Spans {
         pod: told(&pod_use.pod),
     })
+}
+
+/// What a Pod asks for. As in Kubernetes, a limit is a request where there is no other; the kubelet
+/// tells a runtime nothing of requests of memory.
+fn asked(span: &Span) -> Size {
+    let or = |request: u64, limit: u64| if request == 0 { limit } else { request };
+    let (requested, limits) = (&span.requested, &span.limits);
+    Size {
+        milli_vcpus: or(requested.milli_vcpus, limits.milli_vcpus),
+        memory_bytes: or(requested.memory_bytes, limits.memory_bytes),
+        storage_bytes: or(requested.storage_bytes, limits.storage_bytes),
+        gpus: or(requested.gpus, limits.gpus),
+    }
 }
 
 /// Nanoseconds from one moment to a later one.

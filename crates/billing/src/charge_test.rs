@@ -113,6 +113,17 @@ fn what_cannot_be_charged_is_told_with_the_pods_name() {
 }
 
 #[test]
+fn a_limit_is_a_request_where_there_is_no_other() {
+    let list = crate::testing::shipped("fargate");
+    let mut run = pod_use("a", vec![span(NOVEMBER, 3600 * SECOND, size(1000, 8192))]);
+    let by_request = cost(&list, &run, window(3600));
+    run.spans[0].requested.memory_bytes = 0;
+    assert_eq!(cost(&list, &run, window(3600)), by_request);
+    run.spans[0].requested.memory_bytes = 1 << 30;
+    assert!(cost(&list, &run, window(3600)) < by_request);
+}
+
+#[test]
 fn of_several_discounts_the_first_that_holds_counts_alone() {
     let list = list(&format!(
         "{LIST}[[discount]]\nname = \"spot\"\npercent = 50\nmeters = [\"vcpu\"]\n\

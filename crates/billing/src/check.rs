@@ -82,10 +82,6 @@ fn period(
 ) -> Option<Period> {
     let span = table.span();
     let table = table.into_inner();
-    if table.until.is_some_and(|until| until <= table.from) {
-        report.add(span.clone(), "the period ends before it begins");
-        return None;
-    }
     let mut rates = Vec::new();
     if let Some(hardware) = table.hardware {
         match hardware.get_ref().rates() {
@@ -117,6 +113,10 @@ fn period(
             );
             report.add(span.clone(), message);
         }
+    }
+    if table.until.is_some_and(|until| until <= table.from) {
+        report.add(span, "the period ends before it begins");
+        return None;
     }
     Some(Period {
         start_ns: zone.moment(table.from.0),

@@ -120,7 +120,7 @@ impl Sandbox {
         let parent = if parent.is_empty() { "skete" } else { parent };
         let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
         size.check_room(overhead_mib, cgroup.room_bytes())?;
-        let meter = Meter::open(&layout, &config, &size, overhead_mib)?;
+        let meter = Meter::open(&layout, &config, &policy, &size, overhead_mib)?;
         let make = || -> Result<(), EngineError> {
             layout.create().map_err(|source| EngineError::Io {
                 action: "create",

@@ -43,8 +43,8 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         // These say nothing about Pods, and must work for everybody.
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
-        Command::Cost(cost) => return cost.run(),
-        Command::Invoice(invoice) => return invoice.run(),
+        Command::Cost(cost) => return cost.run(&paths),
+        Command::Invoice(invoice) => return invoice.run(&paths),
         Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.
         Command::Node(node) => return node.run(&paths),

@@ -13,6 +13,9 @@ use crate::output::{self, Document, Table};
 /// Largest file that is taken for a price list, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// Names the price list of commands that are told none.
+pub(crate) const ENV: &str = "SKETE_PRICES";
+
 /// Price lists.
 #[derive(Debug, Subcommand)]
 pub enum Prices {
@@ -200,19 +203,20 @@ impl Check {
     fn run(&self) -> Result<u8, Failure> {
         super::for_each(&self.files, |file| {
             let list = PriceList::parse(&read_file(file)?, file).map_err(told)?;
-            let rates: usize = list.periods.iter().map(|period| period.rates.len()).sum();
+            let rates = list.periods.iter().map(|period| period.rates.len() as u64);
             output::print(&format!(
                 "{file}: price list {} {}: {} and {}\n",
                 list.name,
                 list.version,
-                count(rates, "rate"),
-                count(list.discounts.len(), "discount"),
+                count(rates.sum(), "rate"),
+                count(list.discounts.len() as u64, "discount"),
             ))
         })
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+/// So many of something, in words.
+pub(crate) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -25,24 +25,31 @@ const GIB_SECOND: u128 = SECOND << 30;
 /// `skete` and of containerd. A Pod that runs counts up to its last heartbeat.
 #[derive(Debug, Args)]
 pub struct Usage {
-    /// Only from then on: a duration before now (90m) or a time (2026-01-31T12:00:00.250Z)
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    since: Option<Timestamp>,
-    /// Only until then, exclusive
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    until: Option<Timestamp>,
-    /// Only Pods of this Namespace
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
-    /// Only Pods with these labels: KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY, !KEY, with commas
-    #[arg(short = 'l', long, value_name = "LABELS", default_value = None)]
-    selector: Option<Selector>,
-    /// What to add up: pod, namespace, controller or label:KEY
-    #[arg(long, value_name = "WHAT", default_value = "pod")]
-    by: By,
+    #[command(flatten)]
+    select: Selection,
     /// How to show it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Form,
+}
+
+/// Which Pods, in which time, and by what they are added up.
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Only from then on: a duration before now (90m) or a time (2026-01-31T12:00:00.250Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) since: Option<Timestamp>,
+    /// Only until then, exclusive
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) until: Option<Timestamp>,
+    /// Only Pods of this Namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+    /// Only Pods with these labels: KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY, !KEY, with commas
+    #[arg(short = 'l', long, value_name = "LABELS", default_value = None)]
+    pub(super) selector: Option<Selector>,
+    /// What to add up: pod, namespace, controller or label:KEY
+    #[arg(long, value_name = "WHAT", default_value = "pod")]
+    pub(super) by: By,
 }
 
 /// How to show it.
@@ -52,13 +59,13 @@ enum Form {
     Table,
     /// The sums as JSON, in whole nanoseconds and bytes
     Json,
-    /// Every Pod's spans of time, one Pod a line, whatever --by says
+    /// The Pods' spans of time, one sandbox a line, whatever --by says
     Jsonl,
 }
 
 /// What is added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum By {
+pub(super) enum By {
     Pod,
     Namespace,
     Controller,
@@ -84,7 +91,7 @@ impl FromStr for By {
 impl By {
     /// What the Pods that are added up have in common. A Pod is known by its UID: names are used
     /// again. `None` for Pods without that label or controller.
-    fn key(&self, pod: &PodUse) -> Key {
+    pub(super) fn key(&self, pod: &PodUse) -> Key {
         let pod = &pod.pod;
         let of = |namespace: &str, name: Option<String>, uid: &str| Key {
             namespace: namespace.to_owned(),
@@ -106,10 +113,10 @@ impl By {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Key {
+pub(super) struct Key {
     #[serde(skip_serializing_if = "String::is_empty")]
-    namespace: String,
-    name: Option<String>,
+    pub(super) namespace: String,
+    pub(super) name: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     uid: String,
 }
@@ -134,42 +141,12 @@ struct Row<'a> {
     sum: &'a Sum,
 }
 
-impl Usage {
-    /// Does it.
+impl Selection {
+    /// The time to look at.
     ///
     /// # Errors
-    /// The window ends before it begins, or standard output cannot be written. A journal that is
-    /// damaged is told of and not counted, and the exit code says so.
-    pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
-        let window = self.window()?;
-        let mut code = 0;
-        let mut uses = Vec::new();
-        for journal in paths.journals().all()? {
-            match journal.fold(window) {
-                Ok(used) => uses.extend(used.filter(|used| self.wants(used))),
-                Err(error) => {
-                    crate::complain(&format!("not counted: {}", chain(&error)));
-                    code = OWN_ERROR;
-                }
-            }
-        }
-        if self.output == Form::Jsonl {
-            for used in &uses {
-                output::print(&format!("{}\n", serde_json::to_string(used)?))?;
-            }
-            return Ok(code);
-        }
-        let sums = self.sums(&uses);
-        if self.output == Form::Json {
-            let rows: Vec<_> = sums.iter().map(|(key, sum)| Row { key, sum }).collect();
-            output::document(&rows, Document::Json)?;
-        } else {
-            output::print(&self.table(&sums))?;
-        }
-        Ok(code)
-    }
-
-    fn window(&self) -> Result<Window, Failure> {
+    /// It would end before it begins.
+    pub(super) fn window(&self) -> Result<Window, Failure> {
         let ns = |time: Timestamp| i64::try_from(time.as_nanosecond());
         let window = Window {
             from_ns: self.since.map_or(Ok(Window::ALL.from_ns), ns)?,
@@ -186,19 +163,52 @@ impl Usage {
     }
 
     /// A Pod that had no time within the window is not shown.
-    fn wants(&self, used: &PodUse) -> bool {
+    pub(super) fn wants(&self, used: &PodUse) -> bool {
         let pod = &used.pod;
         let namespace = self.namespace.as_ref();
         !used.spans.is_empty()
             && namespace.is_none_or(|namespace| *namespace == pod.namespace)
             && self.selector.as_ref().is_none_or(|s| s.holds(&pod.labels))
     }
+}
+
+impl Usage {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The window ends before it begins, or standard output cannot be written. A journal that is
+    /// damaged is told of and not counted, and the exit code says so.
+    pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
+        let window = self.select.window()?;
+        let mut uses = Vec::new();
+        let code = for_each_journal(paths, window, |used| {
+            uses.extend(Some(used).filter(|used| self.select.wants(used)));
+            Ok(())
+        })?;
+        if self.output == Form::Jsonl {
+            let mut lines = String::new();
+            for used in &uses {
+                lines.push_str(&serde_json::to_string(used)?);
+                lines.push('\n');
+            }
+            output::print(&lines)?;
+            return Ok(code);
+        }
+        let sums = self.sums(&uses);
+        if self.output == Form::Json {
+            let rows: Vec<_> = sums.iter().map(|(key, sum)| Row { key, sum }).collect();
+            output::document(&rows, Document::Json)?;
+        } else {
+            output::print(&self.table(&sums))?;
+        }
+        Ok(code)
+    }
 
     fn sums(&self, uses: &[PodUse]) -> BTreeMap<Key, Sum> {
         let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
         let mut last = BTreeMap::new();
         for used in uses {
-            let key = self.by.key(used);
+            let key = self.select.by.key(used);
             sums.entry(key.clone()).or_default().totals.add(used);
             // A Pod may have had several sandboxes: how it ended is how the last of them did.
             let end = used.spans.last().map_or(0, |span| span.end_ns);
@@ -219,7 +229,7 @@ impl Usage {
     }
 
     fn table(&self, sums: &BTreeMap<Key, Sum>) -> String {
-        let what = match &self.by {
+        let what = match &self.select.by {
             By::Pod => vec!["NAMESPACE", "POD", "ENDED"],
             By::Namespace => vec!["NAMESPACE", "PODS"],
             By::Controller => vec!["NAMESPACE", "CONTROLLER", "PODS"],
@@ -239,7 +249,7 @@ impl Usage {
         for (key, sum) in sums {
             let name = key.name.clone().unwrap_or_else(|| "<none>".to_owned());
             let pods = sum.pods.to_string();
-            let mut row = match &self.by {
+            let mut row = match &self.select.by {
                 By::Pod => vec![key.namespace.clone(), name, ended(sum).to_owned()],
                 By::Controller => vec![key.namespace.clone(), name, pods],
                 By::Namespace | By::Label(_) => vec![name, pods],
@@ -249,6 +259,29 @@ impl Usage {
         }
         table.render()
     }
+}
+
+/// Looks at what every journal tells of a window, and comes back with an exit code: a journal that
+/// is damaged is told of and left out.
+///
+/// # Errors
+/// The journals cannot be looked for, or `each` fails.
+pub(super) fn for_each_journal(
+    paths: &Paths,
+    window: Window,
+    mut each: impl FnMut(PodUse) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let mut code = 0;
+    for journal in paths.journals().all()? {
+        match journal.fold(window) {
+            Ok(used) => used.map_or(Ok(()), &mut each)?,
+            Err(error) => {
+                crate::complain(&format!("not counted: {}", chain(&error)));
+                code = OWN_ERROR;
+            }
+        }
+    }
+    Ok(code)
 }
 
 fn ended(sum: &Sum) -> &'static str {

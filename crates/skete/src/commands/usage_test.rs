@@ -26,11 +26,13 @@ fn used(namespace: &str, name: &str, uid: &str, seconds: i64, ended: Ended) -> P
 
 fn usage(by: &str) -> Usage {
     Usage {
-        since: None,
-        until: None,
-        namespace: None,
-        selector: None,
-        by: by.parse().unwrap(),
+        select: Selection {
+            since: None,
+            until: None,
+            namespace: None,
+            selector: None,
+            by: by.parse().unwrap(),
+        },
         output: Form::Table,
     }
 }
@@ -91,9 +93,9 @@ fn what_cannot_be_added_up_by_is_refused() {
 #[test]
 fn a_window_without_time_is_refused() {
     let mut usage = usage("pod");
-    usage.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
-    usage.until = usage.since;
-    let told = usage.window().unwrap_err();
+    usage.select.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    usage.select.until = usage.select.since;
+    let told = usage.select.window().unwrap_err();
     assert!(told.message().unwrap().contains("is not after --since"));
 }
 
@@ -101,11 +103,11 @@ fn a_window_without_time_is_refused() {
 fn namespace_and_labels_choose() {
     let pod = used("a", "web", "1", 1, Ended::Seen);
     let mut usage = usage("pod");
-    assert!(usage.wants(&pod));
-    usage.selector = Some("app=web".parse().unwrap());
-    assert!(usage.wants(&pod));
-    usage.namespace = Some("b".into());
-    assert!(!usage.wants(&pod));
+    assert!(usage.select.wants(&pod));
+    usage.select.selector = Some("app=web".parse().unwrap());
+    assert!(usage.select.wants(&pod));
+    usage.select.namespace = Some("b".into());
+    assert!(!usage.select.wants(&pod));
 }
 
 #[test]
@@ -118,4 +120,24 @@ fn sums_are_whole_numbers_in_json() {
         json.contains(r#""memoryByteNs":107374182400000000000,"#),
         "{json}"
     );
+}
+
+#[test]
+fn a_time_may_be_seconds_with_a_fraction_to_the_nanosecond() {
+    let ns = |text| since(text).map(Timestamp::as_nanosecond);
+    assert_eq!(ns("1764000000").unwrap(), 1_764_000_000_000_000_000);
+    assert_eq!(ns("1764000000.25").unwrap(), 1_764_000_000_250_000_000);
+    assert_eq!(ns("1.000000001").unwrap(), 1_000_000_001);
+    let zulu = ns("2026-11-24T12:00:00.001Z").unwrap();
+    assert_eq!(zulu % 1_000_000_000, 1_000_000);
+    for wrong in [
+        "1.0000000001",
+        ".5",
+        "1.",
+        "1e3",
+        "yesterday",
+        "99999999999999",
+    ] {
+        assert!(since(wrong).is_err(), "{wrong}");
+    }
 }
