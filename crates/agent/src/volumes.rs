@@ -51,6 +51,7 @@ impl Volumes {
                 serial: block.serial,
                 fs_type: block.fs_type,
                 read_only: block.read_only,
+                options: block.options,
             },
             _ => {
                 return Err(Failure::new(

@@ -19,6 +19,7 @@ use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
 use crate::description::Description;
+use crate::disk_volumes::DiskVolumes;
 use crate::error::EngineError;
 use crate::forward;
 use crate::layout::Layout;
@@ -157,6 +158,7 @@ impl Sandbox {
         if self.machine.get().is_some() {
             return Err(self.wrong_state("has been started already"));
         }
+        let disk_volumes = DiskVolumes::claim(&self.config.metadata.uid).await?;
         let stopwatch = Stopwatch::start();
         let attachment = match &self.netns {
             None => network::Attached::default(),
@@ -194,11 +196,13 @@ impl Sandbox {
             .await
             .map_err(agent_failed)?;
         self.timings.record("configure", stopwatch);
+        let mounted = |place, name| self.lock_volumes().add_disk(place, name);
+        disk_volumes.mount(&machine, mounted).await?;
         // Nobody else sets it: `start` is called once.
         let _ = self.machine.set(Arc::clone(&machine));
         tokio::spawn(Arc::clone(self).forward_ports(Arc::clone(&machine)));
         tokio::spawn(Arc::clone(self).follow_volumes(Arc::clone(&machine)));
-        tokio::spawn(Arc::clone(self).watch_machine(machine));
+        tokio::spawn(Arc::clone(self).watch_machine(machine, disk_volumes));
         Ok(())
     }
 
@@ -249,7 +253,7 @@ impl Sandbox {
     }
 
     /// Follows the VM to its end: every process that still ran has then ended too.
-    async fn watch_machine(self: Arc<Self>, machine: Arc<Machine>) {
+    async fn watch_machine(self: Arc<Self>, machine: Arc<Machine>, disk_volumes: DiskVolumes) {
         let reason = machine.ended().await;
         let asked = *self.stopping.borrow();
         if !asked {
@@ -269,6 +273,8 @@ impl Sandbox {
                 }
             }
         }
+        // The kubelet unmounts them next, and looks whether their devices are free.
+        drop(disk_volumes);
         self.exit.send_replace(Some(SandboxExit {
             code: u32::from(!asked),
             at,

@@ -196,7 +196,7 @@ impl Sandbox {
         }
     }
 
-    fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
+    pub(crate) fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
         self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,6 +2,7 @@
 //! of it. ConfigMaps, Secrets, projected and downward volumes and single files are copied in, and
 //! kept current; an emptyDir lives in the guest; anything else of the host is refused.
 
+pub(crate) mod disk;
 mod source;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use skete_agent_api::{VOLUMES_DIR, agent};
 use skete_cri_api::annotations::EMPTY_DIR_PREFIX;
 use skete_cri_api::runtime::PodSandboxConfig;
 
-use self::source::{Source, classify};
+use self::source::{Disks, Source, classify};
 use crate::host_files::{self, HostFilesError};
 use crate::policy::Policy;
 
@@ -75,6 +76,8 @@ pub enum VolumeError {
 pub struct Volumes {
     /// The host's directory or file, and the name of the volume that stands for it in the guest.
     names: BTreeMap<PathBuf, String>,
+    /// Those that the guest has of disks.
+    disks: Disks,
     /// What the kubelet keeps current.
     current: Vec<Current>,
 }
@@ -170,7 +173,7 @@ impl Volumes {
         placed: &mut Placed,
     ) -> Result<PathBuf, VolumeError> {
         let requests = &mut placed.requests;
-        let kind = match classify(source, destination) {
+        let kind = match classify(source, destination, &self.disks) {
             Source::Host => match policy.host_path(source) {
                 Some(place) if place.is_dir() => Source::Tree(place),
                 Some(place) if place.is_file() => Source::File(place),
@@ -184,6 +187,9 @@ impl Volumes {
                     destination: destination.to_owned(),
                     source_path: source.to_owned(),
                 });
+            }
+            Source::Disk { name, below } => {
+                Ok(below_dir(Path::new(VOLUMES_DIR).join(name), &below))
             }
             Source::File(file) => self.file(&file, requests),
             Source::TerminationLog(file) => {
@@ -320,6 +326,11 @@ impl Volumes {
                 "options": ["rbind", "rw"],
             })
         }));
+    }
+
+    /// Remembers that the guest has, by that name, what the kubelet has at `place`.
+    pub(crate) fn add_disk(&mut self, place: PathBuf, name: String) {
+        self.disks.insert(place, name);
     }
 
     /// Whether a volume of that name, of no path on the host, is asked for the first time.
