@@ -135,7 +135,7 @@ fn a_restart_of_containerd_leaves_pods_as_they_are() {
 }
 
 /// The sandbox's id on the node.
-fn sandbox_of(space: &Namespace, pod: &str) -> String {
+pub(crate) fn sandbox_of(space: &Namespace, pod: &str) -> String {
     let object = space.get("pod", pod);
     let uid = object["metadata"]["uid"].as_str().unwrap();
     let found = std::fs::read_dir(sandboxes())
