@@ -171,6 +171,12 @@ impl Sandbox {
             &self.layout.scratch(),
             self.size.scratch_bytes,
         )?;
+        if self.is_kubelets()
+            && let Err(error) = scratch::count(&self.layout, self.config.log_directory.as_ref())
+        {
+            let error = EngineError::from(error).chain();
+            tracing::warn!(error, "the kubelet does not see what the Pod writes");
+        }
         self.timings.record("scratch", stopwatch);
         let programs = Programs::of_this_executable()?;
         let network::Attached {
@@ -206,12 +212,16 @@ impl Sandbox {
         Ok(())
     }
 
+    fn is_kubelets(&self) -> bool {
+        !self.config.linux.cgroup_parent.is_empty()
+    }
+
     /// A kubelet may resize its Pods; nobody else does.
     fn max_memory_mib(&self) -> u64 {
-        if self.config.linux.cgroup_parent.is_empty() {
-            0
-        } else {
+        if self.is_kubelets() {
             machine_memory_mib()
+        } else {
+            0
         }
     }
 

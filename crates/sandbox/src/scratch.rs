@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{SeekFrom, seek};
 
+use crate::layout::Layout;
+
 /// The smallest scratch disk, in bytes: ext4 wants some room.
 pub const MIN_BYTES: u64 = 16 << 20;
 /// What a Pod without an ephemeral-storage limit gets, in bytes; holes until written.
@@ -22,7 +24,7 @@ pub enum ScratchError {
     /// A file of the host.
     #[error("{action} {path}")]
     Io {
-        /// `create`, `copy to` or `rename to`.
+        /// `create`, `copy to`, `rename to` or `count the scratch disk in`.
         action: &'static str,
         /// On the host's disk.
         path: PathBuf,
@@ -59,6 +61,39 @@ pub fn create(templates: &Path, path: &Path, bytes: u64) -> Result<(), ScratchEr
         path: path.to_owned(),
         source,
     })
+}
+
+/// Gives the scratch disk a second name in the directory of its Pod's logs. The kubelet counts the
+/// blocks of files there as ephemeral storage of the Pod, and evicts it for them; what the guest
+/// has written it cannot see elsewhere.
+///
+/// # Errors
+/// If the directory is on another file system.
+pub fn count(layout: &Layout, logs: &Path) -> Result<(), ScratchError> {
+    let name = logs.join(format!("{}.scratch", layout.id()));
+    let counted = layout.scratch_counted();
+    // First, so that whoever removes the sandbox finds it.
+    let linked = std::os::unix::fs::symlink(&name, &counted)
+        .and_then(|()| fs::hard_link(layout.scratch(), &name));
+    linked.map_err(|source| ScratchError::Io {
+        action: "count the scratch disk in",
+        path: logs.to_owned(),
+        source,
+    })
+}
+
+/// Takes the second name away, if there is one.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn uncount(layout: &Layout) -> io::Result<()> {
+    let Ok(name) = fs::read_link(layout.scratch_counted()) else {
+        return Ok(());
+    };
+    match fs::remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Formats under a name of its own and renames, so that no other process sees half a template.
