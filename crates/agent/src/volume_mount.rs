@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
@@ -91,7 +91,7 @@ impl MountVolume {
         let name = self.target.file_name().unwrap_or_default();
         let directory = Path::new(RUN).join("scratch/volumes").join(name);
         fs::create_dir_all(&directory)?;
-        std::os::unix::fs::chown(&directory, None, Some(self.gid))?;
+        chown(&directory, None, Some(self.gid))?;
         fs::set_permissions(&directory, fs::Permissions::from_mode(self.mode()))?;
         fs::create_dir(&self.target)?;
         Ok(mount_bind(&directory, &self.target)?)
@@ -139,7 +139,9 @@ impl MountVolume {
         }
         let data = CString::new(data)?;
         mount(node, &self.target, fs_type, flags, data.as_c_str())?;
-        let owned = if read_only || self.gid == 0 || fs::metadata(&self.target)?.gid() == self.gid {
+        let owned = if self.mode != 0 {
+            self.empty()
+        } else if read_only || self.gid == 0 || fs::metadata(&self.target)?.gid() == self.gid {
             Ok(())
         } else {
             give(&self.target, self.gid)
@@ -148,6 +150,13 @@ impl MountVolume {
             // The engine takes the disk away.
             let _ = unmount(&self.target, UnmountFlags::DETACH);
         })
+    }
+
+    /// Makes a new file system what an emptyDir is.
+    fn empty(&self) -> io::Result<()> {
+        fs::remove_dir(self.target.join("lost+found"))?;
+        chown(&self.target, None, Some(self.gid))?;
+        fs::set_permissions(&self.target, fs::Permissions::from_mode(self.mode()))
     }
 }
 

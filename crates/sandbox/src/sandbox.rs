@@ -32,6 +32,7 @@ use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
 use crate::volumes::Volumes;
+use crate::volumes::empty_dir::EmptyDisks;
 
 /// The exit code of processes whose VM is gone: 128 + SIGKILL.
 const GONE: u32 = 137;
@@ -127,6 +128,13 @@ impl Sandbox {
         cleanup::remember_cgroup(&layout, &cgroup)?;
         cgroup.create(&size.limits(overhead_mib))?;
         cgroup.join()?;
+        let volumes = match is_kubelets(&config) {
+            true => {
+                let templates = layout.scratch_templates();
+                Volumes::with(EmptyDisks::new(templates, size.scratch_bytes))
+            }
+            false => Volumes::default(),
+        };
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
         Ok(Arc::new(Self {
@@ -142,7 +150,7 @@ impl Sandbox {
             blocks: tokio::sync::Mutex::default(),
             machine: OnceLock::new(),
             containers: Mutex::default(),
-            volumes: Mutex::default(),
+            volumes: Mutex::new(volumes),
             exit: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
             events,
@@ -171,7 +179,7 @@ impl Sandbox {
             &self.layout.scratch(),
             self.size.scratch_bytes,
         )?;
-        if self.is_kubelets()
+        if is_kubelets(&self.config)
             && let Err(error) = scratch::count(&self.layout, self.config.log_directory.as_ref())
         {
             let error = EngineError::from(error).chain();
@@ -212,13 +220,9 @@ impl Sandbox {
         Ok(())
     }
 
-    fn is_kubelets(&self) -> bool {
-        !self.config.linux.cgroup_parent.is_empty()
-    }
-
     /// A kubelet may resize its Pods; nobody else does.
     fn max_memory_mib(&self) -> u64 {
-        if self.is_kubelets() {
+        if is_kubelets(&self.config) {
             machine_memory_mib()
         } else {
             0
@@ -463,6 +467,11 @@ impl Sandbox {
             state,
         }
     }
+}
+
+/// Only the kubelet says in which cgroup a Pod belongs.
+fn is_kubelets(config: &PodSandboxConfig) -> bool {
+    !config.linux.cgroup_parent.is_empty()
 }
 
 /// A guest has a kernel of its own: no process in it can be in a namespace of the host's.

@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -174,20 +174,13 @@ fn copy_data(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let (mut read_at, mut write_at) = (start, start);
-    while read_at < end {
-        let length = usize::try_from(end - read_at).unwrap_or(usize::MAX);
-        let copied = rustix::fs::copy_file_range(
-            source,
-            Some(&mut read_at),
-            target,
-            Some(&mut write_at),
-            length,
-        )?;
-        if copied == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+fn copy_range(source: &File, mut target: &File, start: u64, end: u64) -> io::Result<()> {
+    seek(source, SeekFrom::Start(start))?;
+    seek(target, SeekFrom::Start(start))?;
+    // In the kernel, where it can: the two may be on different file systems.
+    let copied = io::copy(&mut source.take(end - start), &mut target)?;
+    if copied < end - start {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())
 }

@@ -37,6 +37,9 @@ impl Sandbox {
         let placed = self
             .lock_volumes()
             .place(&mut spec, &self.config, &self.policy)?;
+        for (serial, file) in &placed.disks {
+            machine.attach_scratch(serial, file).await?;
+        }
         put_volumes(machine, placed.requests).await?;
         let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);

@@ -69,9 +69,7 @@ impl Machine {
         let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
         timings.record("vsock", stopwatch);
         let asked = Instant::now();
-        let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
-            .map_err(skete_hypervisor::Error::from)?;
-        scratch.ephemeral = true;
+        let scratch = scratch_disk(SCRATCH_SERIAL, &boot.layout.scratch())?;
         let config = VmConfig {
             id: boot.layout.id().to_owned(),
             kernel: boot.programs.kernel()?,
@@ -180,6 +178,14 @@ impl Machine {
         Ok(self.vm.attach_disk(&disk).await?)
     }
 
+    /// Plugs in a disk whose content is worthless once the guest has ended.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_scratch(&self, serial: &str, file: &Path) -> Result<(), EngineError> {
+        Ok(self.vm.attach_disk(&scratch_disk(serial, file)?).await?)
+    }
+
     /// Changes the guest's memory.
     ///
     /// # Errors
@@ -216,6 +222,12 @@ impl Machine {
     pub async fn kill(&self) {
         self.vm.kill().await;
     }
+}
+
+fn scratch_disk(serial: &str, file: &Path) -> Result<Disk, EngineError> {
+    let mut disk = Disk::whole(serial, file, false).map_err(skete_hypervisor::Error::from)?;
+    disk.ephemeral = true;
+    Ok(disk)
 }
 
 /// The vsock device's process. It ends when this is dropped.

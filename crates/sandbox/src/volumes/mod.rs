@@ -3,12 +3,13 @@
 //! kept current; an emptyDir lives in the guest; anything else of the host is refused.
 
 pub(crate) mod disk;
+pub(crate) mod empty_dir;
 mod source;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -16,9 +17,11 @@ use skete_agent_api::{VOLUMES_DIR, agent};
 use skete_cri_api::annotations::EMPTY_DIR_PREFIX;
 use skete_cri_api::runtime::PodSandboxConfig;
 
+use self::empty_dir::EmptyDisks;
 use self::source::{Disks, Source, classify};
 use crate::host_files::{self, HostFilesError};
 use crate::policy::Policy;
+use crate::scratch::ScratchError;
 
 /// Size of `/dev/shm` in bytes, as containerd makes it.
 const SHM_BYTES: u64 = 64 << 20;
@@ -31,8 +34,6 @@ const HOSTNAME: &str = "hostname";
 const RESOLV_CONF: &str = "resolv.conf";
 /// The link by which the kubelet swaps all files of a volume at once.
 const DATA: &str = "..data";
-/// `TMPFS_MAGIC` of `statfs(2)`.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// How often files are read again that the kubelet swapped meanwhile.
 const SWAPS: usize = 8;
 
@@ -60,6 +61,15 @@ pub enum VolumeError {
         /// On the host.
         source_path: PathBuf,
     },
+    /// An emptyDir's disk.
+    #[error("make the emptyDir for {destination}")]
+    EmptyDir {
+        /// In the container.
+        destination: String,
+        /// Why it was not made.
+        #[source]
+        source: ScratchError,
+    },
     /// The source could not be read.
     #[error("mount {destination}")]
     Read {
@@ -78,6 +88,8 @@ pub struct Volumes {
     names: BTreeMap<PathBuf, String>,
     /// Those that the guest has of disks.
     disks: Disks,
+    /// How emptyDirs get disks of their own; without, they are on the scratch disk.
+    empty_disks: Option<EmptyDisks>,
     /// What the kubelet keeps current.
     current: Vec<Current>,
 }
@@ -96,6 +108,8 @@ struct Current {
 pub struct Placed {
     /// The volumes that the guest has to be given first.
     pub requests: Vec<agent::PutVolumeRequest>,
+    /// The disks that have to be plugged in before those: their serials and files.
+    pub disks: Vec<(String, PathBuf)>,
     /// What the kubelet wants to read when the container has ended.
     pub termination_log: Option<TerminationLog>,
 }
@@ -127,6 +141,14 @@ impl TerminationLog {
 }
 
 impl Volumes {
+    /// Those of a sandbox whose emptyDirs have disks of their own.
+    pub(crate) fn with(empty_disks: EmptyDisks) -> Self {
+        Self {
+            empty_disks: Some(empty_disks),
+            ..Self::default()
+        }
+    }
+
     /// Rewrites the bind mounts of a spec's `mounts` to paths of the guest, and adds those that
     /// containerd leaves to a sandboxer.
     ///
@@ -221,16 +243,42 @@ impl Volumes {
                     .annotations
                     .get(&format!("{EMPTY_DIR_PREFIX}{name}"))
                     .map(String::as_str);
-                self.guest_volume(&root, requests, |name| {
-                    Ok(vec![empty_dir_request(name, &root, kind)])
-                })
-                .map(|dir| below_dir(dir, &below))
+                let made = self.empty_dir(&root, kind, placed);
+                let dir = made.map_err(|source| VolumeError::EmptyDir {
+                    destination: destination.to_owned(),
+                    source,
+                })?;
+                Ok(below_dir(dir, &below))
             }
         };
         guest.map_err(|source| VolumeError::Read {
             destination: destination.to_owned(),
             source,
         })
+    }
+
+    /// The directory in the guest of an emptyDir, on a disk of its own if there may be one more.
+    fn empty_dir(
+        &mut self,
+        root: &Path,
+        kind: Option<&str>,
+        placed: &mut Placed,
+    ) -> Result<PathBuf, ScratchError> {
+        if let Some(name) = self.names.get(root) {
+            return Ok(Path::new(VOLUMES_DIR).join(name));
+        }
+        let name = format!("v{}", self.names.len());
+        let mut request = empty_dir::request(&name, root, kind);
+        if request.has_scratch()
+            && let Some(disks) = &mut self.empty_disks
+            && let Some(file) = disks.make(root)?
+        {
+            request.set_block(empty_dir::block(&name));
+            placed.disks.push((name.clone(), file));
+        }
+        placed.requests.push(request);
+        self.names.insert(root.to_owned(), name.clone());
+        Ok(Path::new(VOLUMES_DIR).join(name))
     }
 
     fn file(
@@ -419,39 +467,6 @@ fn is_bind(mount: &Value) -> bool {
     mount.get("type").is_some_and(|kind| kind == "bind")
         || has_option("bind")
         || has_option("rbind")
-}
-
-/// The directory on the host is empty; what counts is its mode and group, by which the kubelet
-/// answers `fsGroup`, and whether the kubelet mounted memory there. `skete` says it by annotation.
-fn empty_dir_request(name: &str, root: &Path, kind: Option<&str>) -> agent::PutVolumeRequest {
-    let kind: Value = kind
-        .and_then(|kind| serde_json::from_str(kind).ok())
-        .unwrap_or_default();
-    let meta = root.metadata().ok();
-    let memory = memory_bytes(root);
-    let mut request = agent::PutVolumeRequest {
-        name: name.to_owned(),
-        size_limit: kind["sizeLimit"].as_u64().or(memory).unwrap_or(0),
-        mode: meta.as_ref().map_or(0, |meta| meta.mode() & 0o7777),
-        gid: meta.as_ref().map_or(0, MetadataExt::gid),
-        ..Default::default()
-    };
-    if kind["memory"] == true || memory.is_some() {
-        request.set_tmpfs(agent::Tmpfs::new());
-    } else {
-        request.set_scratch(agent::Empty::new());
-    }
-    request
-}
-
-/// The size of the tmpfs that is mounted at a directory, if one is: the kubelet has worked it out
-/// from `sizeLimit` and the Pod's limits.
-fn memory_bytes(directory: &Path) -> Option<u64> {
-    let stat = rustix::fs::statfs(directory).ok()?;
-    let above = directory.parent()?.metadata().ok()?.dev();
-    let mounted = directory.metadata().ok()?.dev() != above;
-    (mounted && stat.f_type == TMPFS_MAGIC)
-        .then(|| stat.f_blocks.saturating_mul(stat.f_bsize.unsigned_abs()))
 }
 
 /// Cuts the files into messages well below ttrpc's 4 MiB.
