@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cluster::{Namespace, POSTGRES, apply, cluster, eventually, pod};
+use crate::cluster::{AGNHOST, BUSYBOX, Namespace, POSTGRES, apply, cluster, eventually, pod};
 use crate::failures::{kill_shim, sandbox_of};
 
 /// `O_EXCL` of `open(2)`: a block device that is mounted or claimed cannot be opened so.
@@ -74,7 +74,7 @@ fn containers_share_an_empty_dir_its_parts_and_their_memory() {
     manifest.push_str(&format!(
         "  - name: other\n    image: {}\n    command: [sleep, '1000']\n    \
          volumeMounts: [{{name: data, mountPath: /all}}]\n",
-        crate::cluster::BUSYBOX
+        BUSYBOX
     ));
     space.apply(&manifest);
     space.ready("two");
@@ -82,6 +82,35 @@ fn containers_share_an_empty_dir_its_parts_and_their_memory() {
     assert_eq!(other("cat /all/part/file /dev/shm/file"), "word\nshared\n");
     let size = space.exec("two", "df -k /ram | awk 'END { print $2 }'");
     assert_eq!(size.trim(), "4096");
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
+fn an_image_is_a_volume_that_can_be_read() {
+    let space = Namespace::new("image");
+    space.apply(&pod(
+        "reader",
+        "sleep 1000",
+        &format!("volumes: [{{name: tools, image: {{reference: '{AGNHOST}'}}}}, {{name: small, image: {{reference: '{BUSYBOX}'}}}}]"),
+        "volumeMounts: [{name: tools, mountPath: /tools}, {name: small, mountPath: /etc/small, subPath: etc}]",
+    ));
+    space.ready("reader");
+    // Two layers of one image, and the only one of another.
+    space.exec(
+        "reader",
+        "test -x /tools/agnhost && test -x /tools/bin/busybox",
+    );
+    assert!(
+        space
+            .exec("reader", "cat /etc/small/passwd")
+            .contains("root")
+    );
+    let mounts = space.exec("reader", "grep -E ' (/tools|/etc/small) ' /proc/mounts");
+    assert!(
+        mounts.contains("overlay") && mounts.contains("erofs"),
+        "{mounts}"
+    );
+    space.exec("reader", "! touch /tools/file");
 }
 
 #[test]

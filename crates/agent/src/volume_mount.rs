@@ -1,5 +1,5 @@
-//! Volumes that are file systems: directories on the scratch disk, memory, block devices. Runs
-//! in a worker.
+//! Volumes that are file systems: directories on the scratch disk, memory, block devices, images.
+//! Runs in a worker.
 
 use std::ffi::CString;
 use std::fs;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::RUN;
 use crate::disk;
 use crate::failure::{Failure, Kind};
+use crate::rootfs::{self, LayerDisk};
 
 /// File systems that a volume's disk may have.
 const FS_TYPES: [&str; 3] = ["ext4", "xfs", "erofs"];
@@ -47,6 +48,8 @@ pub(crate) enum Source {
         /// As `mount(8)` takes them.
         options: Vec<String>,
     },
+    /// The layers of an image.
+    Image(LayerDisk),
 }
 
 impl MountVolume {
@@ -62,6 +65,11 @@ impl MountVolume {
             } => {
                 let node = disk::node(&disk::find(serial)?);
                 self.block(&node, fs_type, *read_only, options)
+            }
+            Source::Image(disk) => {
+                let name = self.target.file_name().unwrap_or_default();
+                let layers = Path::new(RUN).join("images").join(name);
+                return Ok(rootfs::mount_image(disk, &layers, &self.target)?);
             }
         };
         result.map_err(|error| {

@@ -53,6 +53,7 @@ impl Volumes {
                 read_only: block.read_only,
                 options: block.options,
             },
+            Some(put_volume_request::Source::Image(disk)) => Source::Image(disk.into()),
             _ => {
                 return Err(Failure::new(
                     Kind::InvalidArgument,

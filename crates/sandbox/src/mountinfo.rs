@@ -21,6 +21,8 @@ pub(crate) struct Mount {
     pub(crate) options: Vec<String>,
     /// `ext4`, `tmpfs`, …
     pub(crate) fs_type: String,
+    /// The device or file that it was mounted from.
+    pub(crate) source: PathBuf,
     /// Of the file system, for all of its mounts.
     pub(crate) fs_options: Vec<String>,
 }
@@ -52,7 +54,8 @@ impl Mount {
             point: unescape(point),
             options: list(options),
             fs_type,
-            fs_options: list(file_system.nth(1)?),
+            source: unescape(file_system.next()?),
+            fs_options: list(file_system.next()?),
         })
     }
 }

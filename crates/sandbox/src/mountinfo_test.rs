@@ -13,6 +13,7 @@ fn a_line_tells_what_is_mounted_where_and_how() {
             point: "/mnt/c\\d".into(),
             options: strings(&["rw", "nosuid"]),
             fs_type: "ext4".to_owned(),
+            source: "/dev/vdb".into(),
             fs_options: strings(&["rw", "discard"]),
         }]
     );

@@ -128,13 +128,9 @@ impl Sandbox {
         cleanup::remember_cgroup(&layout, &cgroup)?;
         cgroup.create(&size.limits(overhead_mib))?;
         cgroup.join()?;
-        let volumes = match is_kubelets(&config) {
-            true => {
-                let templates = layout.scratch_templates();
-                Volumes::with(EmptyDisks::new(templates, size.scratch_bytes))
-            }
-            false => Volumes::default(),
-        };
+        let empty_disks = is_kubelets(&config)
+            .then(|| EmptyDisks::new(layout.scratch_templates(), size.scratch_bytes));
+        let volumes = Volumes::new(layout.id(), empty_disks);
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
         Ok(Arc::new(Self {

@@ -41,10 +41,18 @@ impl Sandbox {
             machine.attach_scratch(serial, file).await?;
         }
         put_volumes(machine, placed.requests).await?;
+        for (name, layers) in placed.images {
+            let mut volume = agent::PutVolumeRequest {
+                name,
+                ..Default::default()
+            };
+            volume.set_image(machine.attach_layers(&layers).await?);
+            put_volumes(machine, vec![volume]).await?;
+        }
         let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
-        let disk = machine.attach_layers(&asked.rootfs).await?;
+        let disk = machine.attach_layers(&asked.rootfs.layers).await?;
         self.timings.record("layers", stopwatch);
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();

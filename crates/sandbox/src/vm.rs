@@ -18,7 +18,6 @@ use crate::agent::{Agent, request};
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::programs::Programs;
-use crate::rootfs::Rootfs;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 
@@ -136,14 +135,14 @@ impl Machine {
         }
     }
 
-    /// Plugs in the layers of a container as one read-only disk.
+    /// Plugs in layers, the lowest first, as one read-only disk.
     ///
     /// # Errors
     /// If a layer cannot be opened or the monitor refuses.
-    pub async fn attach_layers(&self, rootfs: &Rootfs) -> Result<agent::LayerDisk, EngineError> {
+    pub async fn attach_layers(&self, layers: &[PathBuf]) -> Result<agent::LayerDisk, EngineError> {
         let serial = format!("layers-{}", self.disks.fetch_add(1, Ordering::Relaxed));
         let extents =
-            skete_hypervisor::concatenate(&rootfs.layers).map_err(skete_hypervisor::Error::from)?;
+            skete_hypervisor::concatenate(layers).map_err(skete_hypervisor::Error::from)?;
         let layer = |extent: &skete_hypervisor::Extent| agent::Extent {
             offset: extent.offset,
             length: extent.length,

@@ -4,6 +4,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod empty_dir;
+mod image;
 mod source;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use skete_cri_api::annotations::EMPTY_DIR_PREFIX;
 use skete_cri_api::runtime::PodSandboxConfig;
 
 use self::empty_dir::EmptyDisks;
+use self::image::ImageError;
 use self::source::{Disks, Source, classify};
 use crate::host_files::{self, HostFilesError};
 use crate::policy::Policy;
@@ -61,6 +63,15 @@ pub enum VolumeError {
         /// On the host.
         source_path: PathBuf,
     },
+    /// An image volume.
+    #[error("mount {destination}")]
+    Image {
+        /// In the container.
+        destination: String,
+        /// Why the guest cannot have it.
+        #[source]
+        source: ImageError,
+    },
     /// An emptyDir's disk.
     #[error("make the emptyDir for {destination}")]
     EmptyDir {
@@ -88,6 +99,8 @@ pub struct Volumes {
     names: BTreeMap<PathBuf, String>,
     /// Those that the guest has of disks.
     disks: Disks,
+    /// The sandbox's id.
+    sandbox: String,
     /// How emptyDirs get disks of their own; without, they are on the scratch disk.
     empty_disks: Option<EmptyDisks>,
     /// What the kubelet keeps current.
@@ -110,6 +123,8 @@ pub struct Placed {
     pub requests: Vec<agent::PutVolumeRequest>,
     /// The disks that have to be plugged in before those: their serials and files.
     pub disks: Vec<(String, PathBuf)>,
+    /// Image volumes that the guest has to be given, too: their names, and the files of the layers.
+    pub images: Vec<(String, Vec<PathBuf>)>,
     /// What the kubelet wants to read when the container has ended.
     pub termination_log: Option<TerminationLog>,
 }
@@ -141,10 +156,11 @@ impl TerminationLog {
 }
 
 impl Volumes {
-    /// Those of a sandbox whose emptyDirs have disks of their own.
-    pub(crate) fn with(empty_disks: EmptyDisks) -> Self {
+    /// Those of a sandbox, and how its emptyDirs get disks of their own, if they do.
+    pub(crate) fn new(sandbox: &str, empty_disks: Option<EmptyDisks>) -> Self {
         Self {
-            empty_disks: Some(empty_disks),
+            sandbox: sandbox.to_owned(),
+            empty_disks,
             ..Self::default()
         }
     }
@@ -194,6 +210,14 @@ impl Volumes {
         policy: &Policy,
         placed: &mut Placed,
     ) -> Result<PathBuf, VolumeError> {
+        if let Some((root, below)) = image::split(source, &self.sandbox) {
+            let image = self.image(&root, placed);
+            let dir = image.map_err(|source| VolumeError::Image {
+                destination: destination.to_owned(),
+                source,
+            })?;
+            return Ok(below_dir(dir, &below));
+        }
         let requests = &mut placed.requests;
         let kind = match classify(source, destination, &self.disks) {
             Source::Host => match policy.host_path(source) {
@@ -277,6 +301,16 @@ impl Volumes {
             placed.disks.push((name.clone(), file));
         }
         placed.requests.push(request);
+        self.names.insert(root.to_owned(), name.clone());
+        Ok(Path::new(VOLUMES_DIR).join(name))
+    }
+
+    fn image(&mut self, root: &Path, placed: &mut Placed) -> Result<PathBuf, ImageError> {
+        if let Some(name) = self.names.get(root) {
+            return Ok(Path::new(VOLUMES_DIR).join(name));
+        }
+        let name = format!("v{}", self.names.len());
+        placed.images.push((name.clone(), image::layers(root)?));
         self.names.insert(root.to_owned(), name.clone());
         Ok(Path::new(VOLUMES_DIR).join(name))
     }

@@ -233,7 +233,7 @@ fn an_empty_dir_of_a_kubelets_pod_is_on_a_disk_of_its_own_unless_it_is_in_memory
         ..PodSandboxConfig::default()
     };
     let disks = EmptyDisks::new(dir.path().join("templates"), crate::scratch::MIN_BYTES);
-    let mut volumes = Volumes::with(disks);
+    let mut volumes = Volumes::new("5ab", Some(disks));
     let placed = volumes
         .place(&mut spec, &config, &Policy::default())
         .unwrap();
