@@ -18,7 +18,6 @@ use crate::agent::{Agent, request};
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::programs::Programs;
-use crate::rootfs::Rootfs;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 
@@ -69,9 +68,7 @@ impl Machine {
         let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
         timings.record("vsock", stopwatch);
         let asked = Instant::now();
-        let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
-            .map_err(skete_hypervisor::Error::from)?;
-        scratch.ephemeral = true;
+        let scratch = scratch_disk(SCRATCH_SERIAL, &boot.layout.scratch())?;
         let config = VmConfig {
             id: boot.layout.id().to_owned(),
             kernel: boot.programs.kernel()?,
@@ -138,14 +135,14 @@ impl Machine {
         }
     }
 
-    /// Plugs in the layers of a container as one read-only disk.
+    /// Plugs in layers, the lowest first, as one read-only disk.
     ///
     /// # Errors
     /// If a layer cannot be opened or the monitor refuses.
-    pub async fn attach_layers(&self, rootfs: &Rootfs) -> Result<agent::LayerDisk, EngineError> {
+    pub async fn attach_layers(&self, layers: &[PathBuf]) -> Result<agent::LayerDisk, EngineError> {
         let serial = format!("layers-{}", self.disks.fetch_add(1, Ordering::Relaxed));
         let extents =
-            skete_hypervisor::concatenate(&rootfs.layers).map_err(skete_hypervisor::Error::from)?;
+            skete_hypervisor::concatenate(layers).map_err(skete_hypervisor::Error::from)?;
         let layer = |extent: &skete_hypervisor::Extent| agent::Extent {
             offset: extent.offset,
             length: extent.length,
@@ -178,6 +175,14 @@ impl Machine {
     ) -> Result<(), EngineError> {
         let disk = Disk::whole(serial, file, read_only).map_err(skete_hypervisor::Error::from)?;
         Ok(self.vm.attach_disk(&disk).await?)
+    }
+
+    /// Plugs in a disk whose content is worthless once the guest has ended.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_scratch(&self, serial: &str, file: &Path) -> Result<(), EngineError> {
+        Ok(self.vm.attach_disk(&scratch_disk(serial, file)?).await?)
     }
 
     /// Changes the guest's memory.
@@ -216,6 +221,12 @@ impl Machine {
     pub async fn kill(&self) {
         self.vm.kill().await;
     }
+}
+
+fn scratch_disk(serial: &str, file: &Path) -> Result<Disk, EngineError> {
+    let mut disk = Disk::whole(serial, file, false).map_err(skete_hypervisor::Error::from)?;
+    disk.ephemeral = true;
+    Ok(disk)
 }
 
 /// The vsock device's process. It ends when this is dropped.
