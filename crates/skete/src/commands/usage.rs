@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
-use skete_usage::{Ended, PodUse, Totals, Window};
+use skete_usage::{Ended, PodUse, Totals, Window, by_pod};
 
 use super::logs::since;
 use crate::failure::{Failure, OWN_ERROR, chain};
@@ -59,7 +59,7 @@ enum Form {
     Table,
     /// The sums as JSON, in whole nanoseconds and bytes
     Json,
-    /// The Pods' spans of time, one sandbox a line, whatever --by says
+    /// The Pods' spans of time, one Pod a line, whatever --by says: what `invoice --from` takes
     Jsonl,
 }
 
@@ -185,6 +185,7 @@ impl Usage {
             uses.extend(Some(used).filter(|used| self.select.wants(used)));
             Ok(())
         })?;
+        let uses = by_pod(uses);
         if self.output == Form::Jsonl {
             let mut lines = String::new();
             for used in &uses {
@@ -206,24 +207,12 @@ impl Usage {
 
     fn sums(&self, uses: &[PodUse]) -> BTreeMap<Key, Sum> {
         let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
-        let mut last = BTreeMap::new();
         for used in uses {
-            let key = self.select.by.key(used);
-            sums.entry(key.clone()).or_default().totals.add(used);
-            // A Pod may have had several sandboxes: how it ended is how the last of them did.
-            let end = used.spans.last().map_or(0, |span| span.end_ns);
-            let latest = last
-                .entry((key, &used.pod.uid))
-                .or_insert((end, used.ended));
-            if end >= latest.0 {
-                *latest = (end, used.ended);
-            }
-        }
-        for ((key, _), (_, ended)) in last {
-            let sum = sums.entry(key).or_default();
+            let sum = sums.entry(self.select.by.key(used)).or_default();
+            sum.totals.add(used);
             sum.pods += 1;
-            sum.running += u64::from(ended == Ended::Running);
-            sum.bounded += u64::from(ended == Ended::Bounded);
+            sum.running += u64::from(used.ended == Ended::Running);
+            sum.bounded += u64::from(used.ended == Ended::Bounded);
         }
         sums
     }
