@@ -18,7 +18,7 @@ use crate::decimal::{DIGITS, Decimal};
 use crate::invoice::{Invoice, timestamp};
 use crate::money::{decimal, rounded};
 use crate::prices::Prices;
-use crate::tally::{Seen, Sighting, TallyError, Tenant};
+use crate::tally::{Seen, TallyError, Tenant};
 use crate::timeline::Window;
 
 /// Digits of quantities.
@@ -147,7 +147,7 @@ impl<'a, W: Write> FocusWriter<'a, W> {
     /// # Errors
     /// If it cannot be charged, or a row not be written.
     pub fn add(&mut self, pod_use: &PodUse) -> Result<(), FocusError> {
-        if !self.tenant.owns(&pod_use.pod) || self.seen.meet(pod_use)? == Sighting::Again {
+        if !self.tenant.owns(&pod_use.pod) || !self.seen.is_new(pod_use)? {
             return Ok(());
         }
         let pricing = self.prices.pricing();

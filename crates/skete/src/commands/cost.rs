@@ -8,7 +8,7 @@ use skete_billing::{Charges, Prices, Pricing, Window};
 
 use super::estimate::Estimate;
 use super::prices::{self, DEFAULT, DIGITS};
-use super::usage::{Key, Selection, for_each_journal};
+use super::usage::{Key, Selection, read_journals};
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
@@ -71,12 +71,9 @@ impl Spent {
     fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let list = prices::find(&self.prices)?;
         let asked = self.select.window()?;
-        let mut uses = Vec::new();
         // Of a Pod's whole life: on it depends what a part of it costs.
-        let code = for_each_journal(paths, skete_usage::Window::ALL, |used| {
-            uses.extend(Some(used).filter(|used| self.select.wants(used)));
-            Ok(())
-        })?;
+        let whole = skete_usage::Window::ALL;
+        let (uses, code) = read_journals(paths, whole, |used| self.select.wants(used))?;
         let spans = || uses.iter().flat_map(|used| &used.spans);
         let first = spans().map(|span| span.start_ns).min().unwrap_or(0);
         let last = spans().map(|span| span.end_ns).max().unwrap_or(0);
