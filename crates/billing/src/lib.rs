@@ -47,5 +47,4 @@ pub use rules::{
 };
 pub use size::NoConfiguration;
 pub use tally::{Seen, Tally, TallyError, Tenant};
-pub use timeline::{Window, WindowError};
 pub use values::{Amount, Date, Day, Hours, Length, Percent, Zone};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use skete_billing::{Charges, Prices, Pricing, Window};
+use skete_billing::{Charges, Prices, Pricing};
+use skete_usage::Window;
 
 use super::estimate::Estimate;
 use super::prices::{self, DEFAULT, DIGITS};
@@ -72,8 +73,7 @@ impl Spent {
         let list = prices::find(&self.prices)?;
         let asked = self.select.window()?;
         // Of a Pod's whole life: on it depends what a part of it costs.
-        let whole = skete_usage::Window::ALL;
-        let (uses, code) = read_journals(paths, whole, |used| self.select.wants(used))?;
+        let (uses, code) = read_journals(paths, Window::ALL, |used| self.select.wants(used))?;
         let spans = || uses.iter().flat_map(|used| &used.spans);
         let first = spans().map(|span| span.start_ns).min().unwrap_or(0);
         let last = spans().map(|span| span.end_ns).max().unwrap_or(0);
