@@ -475,3 +475,7 @@ fn told(pod: &Pod) -> String {
 #[cfg(test)]
 #[path = "charge_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "charge_oracle_test.rs"]
+mod oracle;
