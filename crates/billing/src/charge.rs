@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
+use skete_usage::{Ended, Pod, PodUse, Size, Span, Used, Window};
 use thiserror::Error;
 
 use crate::list::PriceList;
 use crate::rules::{Basis, Discount, Meter, Rate};
 use crate::size::NoConfiguration;
-use crate::timeline::{Segment, Window, segments};
+use crate::timeline::{Segment, segments};
 
 /// Meters that run while a span does; the others count once.
 const RUNNING: usize = 6;
@@ -229,13 +229,13 @@ impl<'a> Pricing<'a> {
         let totals = self.totals(pod, span, length)?;
         let from = self
             .segments
-            .partition_point(|s| s.window.end_ns() <= clipped.start_ns());
+            .partition_point(|s| s.window.to_ns <= clipped.from_ns);
         for segment in &self.segments[from..] {
             let Some(part) = segment.window.intersect(clipped) else {
                 break;
             };
-            let from = distance(span.start_ns, part.start_ns());
-            let until = distance(span.start_ns, part.end_ns());
+            let from = distance(span.start_ns, part.from_ns);
+            let until = distance(span.start_ns, part.to_ns);
             for (meter, total) in Meter::ALL.into_iter().zip(totals) {
                 if total == 0 {
                     continue;
@@ -297,7 +297,7 @@ impl<'a> Pricing<'a> {
     }
 
     fn segment_at(&self, ns: i64) -> &Segment {
-        let at = self.segments.partition_point(|s| s.window.end_ns() <= ns);
+        let at = self.segments.partition_point(|s| s.window.to_ns <= ns);
         &self.segments[at]
     }
 }
@@ -333,7 +333,7 @@ impl<'a> Matched<'a> {
         pod: &Pod,
     ) -> Result<Option<(Line, u64)>, ChargeError> {
         let Some(period) = segment.period else {
-            let ns = segment.window.start_ns();
+            let ns = segment.window.from_ns;
             return Err(ChargeError::NoPrices {
                 pod: told(pod),
                 list: self.list.name.clone(),
@@ -417,8 +417,8 @@ pub(crate) fn billed_bounds(
     let parts = spans.filter_map(|span| Window::new(span.start_ns, span.end_ns).ok());
     let parts = parts.chain(once).filter_map(|part| part.intersect(window));
     Ok(parts.reduce(|a, b| {
-        let start_ns = a.start_ns().min(b.start_ns());
-        let end_ns = a.end_ns().max(b.end_ns());
+        let start_ns = a.from_ns.min(b.from_ns);
+        let end_ns = a.to_ns.max(b.to_ns);
         Window::of_length(start_ns, end_ns.abs_diff(start_ns))
     }))
 }
@@ -475,3 +475,7 @@ fn told(pod: &Pod) -> String {
 #[cfg(test)]
 #[path = "charge_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "charge_oracle_test.rs"]
+mod oracle;

@@ -46,6 +46,5 @@ pub use rules::{
     Ratio, Selector, SizeRule, Tier,
 };
 pub use size::NoConfiguration;
-pub use tally::{Seen, Sighting, Tally, TallyError, Tenant};
-pub use timeline::{Window, WindowError};
+pub use tally::{Seen, Tally, TallyError, Tenant};
 pub use values::{Amount, Date, Day, Hours, Length, Percent, Zone};

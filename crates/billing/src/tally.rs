@@ -16,7 +16,7 @@ pub enum TallyError {
     #[error(transparent)]
     Charge(#[from] ChargeError),
     /// Two records of one Pod do not say the same.
-    #[error("Pod {0}: two records of the same time differ: one of them is wrong")]
+    #[error("Pod {0}: two records of it differ: keep the one that tells of its whole life")]
     Differ(String),
     /// A Namespace's name was used again: that is another tenant.
     #[error(
@@ -55,60 +55,27 @@ impl std::fmt::Display for Tenant {
     }
 }
 
-/// What a record of a Pod is, beside those that were met before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sighting {
-    /// The first of its Pod.
-    First,
-    /// Another of the same Pod, of another time: its sandbox was made anew.
-    Another,
-    /// One that was met before: it does not count again.
-    Again,
-}
-
-/// The records of Pods that were met.
+/// Records of Pods: one that comes again is not counted again.
 #[derive(Debug, Default)]
-pub struct Seen(HashMap<Box<str>, Vec<Met>>);
-
-/// A record's time and content.
-#[derive(Debug, PartialEq, Eq)]
-struct Met {
-    start_ns: i64,
-    end_ns: i64,
-    hash: u64,
-}
+pub struct Seen(HashMap<Box<str>, u64>);
 
 impl Seen {
-    /// Meets a record.
+    /// Whether a record is the first of its Pod.
     ///
     /// # Errors
-    /// If there was one of the same Pod at the same time that says something else: nothing is ever
-    /// in two places.
-    pub fn meet(&mut self, pod_use: &PodUse) -> Result<Sighting, TallyError> {
+    /// If there was one that says something else.
+    pub fn is_new(&mut self, pod_use: &PodUse) -> Result<bool, TallyError> {
         let mut hasher = DefaultHasher::new();
         pod_use.hash(&mut hasher);
-        let met = Met {
-            start_ns: pod_use.spans.first().map_or(0, |span| span.start_ns),
-            end_ns: pod_use.spans.last().map_or(0, |span| span.end_ns),
-            hash: hasher.finish(),
-        };
-        let uid = pod_use.pod.uid.as_str();
-        let Some(known) = self.0.get_mut(uid) else {
-            self.0.insert(uid.into(), vec![met]);
-            return Ok(Sighting::First);
-        };
-        if known.contains(&met) {
-            return Ok(Sighting::Again);
+        let hash = hasher.finish();
+        match self.0.get(pod_use.pod.uid.as_str()) {
+            None => {
+                self.0.insert(pod_use.pod.uid.as_str().into(), hash);
+                Ok(true)
+            }
+            Some(known) if *known == hash => Ok(false),
+            Some(_) => Err(TallyError::Differ(pod_use.pod.uid.clone())),
         }
-        let overlaps = |other: &Met| met.start_ns < other.end_ns && other.start_ns < met.end_ns;
-        if known
-            .iter()
-            .any(|other| overlaps(other) || other.start_ns == met.start_ns)
-        {
-            return Err(TallyError::Differ(uid.to_owned()));
-        }
-        known.push(met);
-        Ok(Sighting::Another)
     }
 }
 
@@ -156,11 +123,7 @@ impl<'a> Tally<'a> {
     /// # Errors
     /// [`TallyError`]; the tally is then of no use.
     pub fn add(&mut self, pod_use: &PodUse) -> Result<(), TallyError> {
-        if !self.tenant.owns(&pod_use.pod) {
-            return Ok(());
-        }
-        let sighting = self.seen.meet(pod_use)?;
-        if sighting == Sighting::Again {
+        if !self.tenant.owns(&pod_use.pod) || !self.seen.is_new(pod_use)? {
             return Ok(());
         }
         let charges = self.pricing.charge(pod_use)?;
@@ -173,16 +136,14 @@ impl<'a> Tally<'a> {
         {
             self.namespaces.insert(uid.clone(), pod.namespace.clone());
         }
-        // A Pod whose sandbox was made anew is one Pod.
-        let pods = u64::from(sighting == Sighting::First);
-        self.pods += pods;
+        self.pods += 1;
         match pod_use.ended {
             Ended::Running => self.running += 1,
             Ended::Bounded => self.bounded += 1,
             Ended::Seen => {}
         }
         let workload = self.workloads.entry(workload(pod)).or_default();
-        workload.pods += pods;
+        workload.pods += 1;
         workload
             .charges
             .add(&charges)

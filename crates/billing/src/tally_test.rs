@@ -1,8 +1,6 @@
 use super::*;
 use crate::Invoice;
-use crate::testing::{
-    NOVEMBER, SECOND, a_months_pods, pod_use, shipped, size, span, tally, window,
-};
+use crate::testing::{a_months_pods, shipped, tally, window};
 
 #[test]
 fn what_comes_twice_counts_once_and_what_comes_differently_is_refused() {
@@ -18,31 +16,8 @@ fn what_comes_twice_counts_once_and_what_comes_differently_is_refused() {
     let error = tally.add(&other).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Pod 0: two records of the same time differ: one of them is wrong"
+        "Pod 0: two records of it differ: keep the one that tells of its whole life"
     );
-}
-
-#[test]
-fn a_pod_whose_sandbox_was_made_anew_is_one_pod_of_two_lives() {
-    let list = shipped("fargate");
-    let pricing = Pricing::new(&list, window(3600));
-    let life = |at: i64| {
-        let span = span(NOVEMBER + at * SECOND, 10 * SECOND, size(250, 256));
-        pod_use("a", vec![span])
-    };
-    let both = [life(0), life(100)];
-    let both = tally(&pricing, "team-a", &both);
-    let one = tally(&pricing, "team-a", &both_of(life(0)));
-    assert_eq!((both.pods, one.pods), (1, 1));
-    let twice = one.totals.times(2).unwrap();
-    assert_eq!(both.totals, twice, "each life has its minimum");
-    let mut tally = one;
-    assert!(tally.add(&life(5)).is_err());
-}
-
-/// A record, and once more.
-fn both_of(pod_use: PodUse) -> [PodUse; 2] {
-    [pod_use.clone(), pod_use]
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::fold::{Window, fold};
+use crate::fold::fold;
 use crate::pod_use::PodUse;
 use crate::reader::{JournalError, Reader};
+use crate::window::Window;
 
 /// What a journal's name ends with.
 const SUFFIX: &str = ".journal";

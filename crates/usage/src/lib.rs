@@ -17,15 +17,17 @@ mod pod_use;
 mod reader;
 mod record;
 mod totals;
+mod window;
 mod writer;
 
 pub use beginning::Beginning;
 pub use clock::{Clock, Moment, SystemClock, boot_id};
 pub use directory::{Directory, JournalFile, ReadError};
-pub use fold::{Window, fold};
+pub use fold::fold;
 pub use merge::by_pod;
 pub use pod_use::{Controller, Ended, Pod, PodUse, Size, Span, Used};
 pub use reader::{JournalError, Reader};
 pub use record::{Counters, EndReason, Event, Guest, MAX_RECORD, Opening, Record, VERSION};
 pub use totals::{Amounts, Totals};
+pub use window::{Window, WindowError};
 pub use writer::{Pending, WriteError, Writer};

@@ -4,11 +4,11 @@ use std::process::Command;
 use super::*;
 use crate::clock::SystemClock;
 use crate::directory::Directory;
-use crate::fold::Window;
 use crate::pod_use::Ended;
 use crate::reader::Reader;
 use crate::record::tests::opening;
 use crate::record::{Counters, EndReason};
+use crate::window::Window;
 
 fn host(cpu_ns: u64) -> Event {
     Event::Host(Counters {

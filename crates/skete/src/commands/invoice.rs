@@ -9,7 +9,7 @@ use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Ta
 use skete_usage::{PodUse, Window};
 
 use super::prices;
-use super::usage::for_each_journal;
+use super::usage::read_journals;
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
@@ -65,8 +65,15 @@ impl Invoice {
         let list = prices::find(&self.prices)?;
         let pricing = Pricing::new(&list, self.month.window(&list.zone));
         let tenant = Tenant::new(&self.tenant);
+        let mut code = 0;
+        let mut journals = Vec::new();
+        if self.from.is_none() {
+            // Of a Pod's whole life: on it depends what a part of it costs.
+            let owned = |used: &PodUse| tenant.owns(&used.pod);
+            (journals, code) = read_journals(paths, Window::ALL, owned)?;
+        }
         let mut tally = Tally::new(&pricing, tenant.clone());
-        let code = self.for_each_use(paths, |pod_use| Ok(tally.add(&pod_use)?))?;
+        self.for_each_use(&journals, |pod_use| Ok(tally.add(pod_use)?))?;
         let invoice = Bill::new(&tally)?;
         match self.output {
             Format::Table => output::print(&table(&invoice))?,
@@ -80,23 +87,24 @@ impl Invoice {
                 let out = BufWriter::new(std::io::stdout().lock());
                 let mut rows = FocusWriter::new(out, &invoice, &prices, tenant, &self.issuer)
                     .map_err(focus_failure)?;
-                self.for_each_use(paths, |pod_use| rows.add(&pod_use).map_err(focus_failure))?;
+                self.for_each_use(&journals, |pod_use| {
+                    rows.add(pod_use).map_err(focus_failure)
+                })?;
                 rows.finish().map_err(focus_failure)?;
             }
         }
         Ok(code)
     }
 
-    /// Looks at every Pod that is known, and comes back with an exit code.
+    /// Looks at every Pod of the file, or of the journals.
     fn for_each_use(
         &self,
-        paths: &Paths,
-        each: impl FnMut(PodUse) -> Result<(), Failure>,
-    ) -> Result<u8, Failure> {
+        journals: &[PodUse],
+        mut each: impl FnMut(&PodUse) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         match &self.from {
-            Some(file) => for_each_record(file, each).map(|()| 0),
-            // Of a Pod's whole life: on it depends what a part of it costs.
-            None => for_each_journal(paths, Window::ALL, each),
+            Some(file) => for_each_record(file, each),
+            None => journals.iter().try_for_each(&mut each),
         }
     }
 }
@@ -111,7 +119,7 @@ fn focus_failure(error: FocusError) -> Failure {
 /// Reads records of Pods, one in JSON a line; empty lines are left out.
 fn for_each_record(
     path: &Path,
-    mut each: impl FnMut(PodUse) -> Result<(), Failure>,
+    mut each: impl FnMut(&PodUse) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let shown = path.display();
     let cannot = |error| Failure::own(format!("cannot read {shown}: {error}"));
@@ -134,7 +142,7 @@ fn for_each_record(
         let pod_use = serde_json::from_slice(&line).map_err(|error| {
             Failure::own(format!("{shown}:{number}: not a record of a Pod: {error}"))
         })?;
-        each(pod_use).map_err(|failure| match failure.message() {
+        each(&pod_use).map_err(|failure| match failure.message() {
             Some(message) => Failure::own(format!("{shown}:{number}: {message}")),
             None => failure,
         })?;

@@ -13,7 +13,7 @@ fn read(text: &str) -> Result<Vec<String>, String> {
         if pod_use.pod.uid == "2" {
             return Err(Failure::own("no"));
         }
-        uids.push(pod_use.pod.uid);
+        uids.push(pod_use.pod.uid.clone());
         Ok(())
     });
     let told = |failure: Failure| {

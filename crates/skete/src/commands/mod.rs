@@ -5,6 +5,7 @@ pub mod completion;
 mod control;
 pub mod cost;
 pub mod doctor;
+mod estimate;
 pub mod exec;
 pub mod image;
 pub mod inspect;

@@ -16,6 +16,11 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Names the price list of commands that are told none.
 pub(crate) const ENV: &str = "SKETE_PRICES";
 
+/// The price list of commands that could be told one, and are not.
+pub(crate) const DEFAULT: &str = "own-hardware";
+/// Digits after the point that amounts are shown with at least.
+pub(crate) const DIGITS: u32 = 2;
+
 /// Price lists.
 #[derive(Debug, Subcommand)]
 pub enum Prices {

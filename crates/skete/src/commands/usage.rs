@@ -180,12 +180,7 @@ impl Usage {
     /// damaged is told of and not counted, and the exit code says so.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let window = self.select.window()?;
-        let mut uses = Vec::new();
-        let code = for_each_journal(paths, window, |used| {
-            uses.extend(Some(used).filter(|used| self.select.wants(used)));
-            Ok(())
-        })?;
-        let uses = by_pod(uses);
+        let (uses, code) = read_journals(paths, window, |used| self.select.wants(used))?;
         if self.output == Form::Jsonl {
             let mut lines = String::new();
             for used in &uses {
@@ -250,27 +245,28 @@ impl Usage {
     }
 }
 
-/// Looks at what every journal tells of a window, and comes back with an exit code: a journal that
-/// is damaged is told of and left out.
+/// The Pods that the journals tell of in a window and that are wanted, and an exit code: a journal
+/// that is damaged is told of and left out.
 ///
 /// # Errors
-/// The journals cannot be looked for, or `each` fails.
-pub(super) fn for_each_journal(
+/// The journals cannot be looked for.
+pub(super) fn read_journals(
     paths: &Paths,
     window: Window,
-    mut each: impl FnMut(PodUse) -> Result<(), Failure>,
-) -> Result<u8, Failure> {
+    wanted: impl Fn(&PodUse) -> bool,
+) -> Result<(Vec<PodUse>, u8), Failure> {
     let mut code = 0;
+    let mut uses = Vec::new();
     for journal in paths.journals().all()? {
         match journal.fold(window) {
-            Ok(used) => used.map_or(Ok(()), &mut each)?,
+            Ok(used) => uses.extend(used.filter(&wanted)),
             Err(error) => {
                 crate::complain(&format!("not counted: {}", chain(&error)));
                 code = OWN_ERROR;
             }
         }
     }
-    Ok(code)
+    Ok((by_pod(uses), code))
 }
 
 fn ended(sum: &Sum) -> &'static str {
