@@ -32,7 +32,7 @@ use crate::programs::Programs;
 use crate::scratch;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
-use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
+use crate::vm::{Boot, Machine, POWER_OFF, SCRATCH_SERIAL, WRITE_AND_POWER_OFF};
 use crate::volumes::Volumes;
 use crate::volumes::empty_dir::EmptyDisks;
 
@@ -333,7 +333,11 @@ impl Sandbox {
             Some(machine) => {
                 // While there are counters.
                 self.look();
-                machine.power_off().await;
+                let limit = match self.lock_volumes().has_disks() {
+                    true => WRITE_AND_POWER_OFF,
+                    false => POWER_OFF,
+                };
+                machine.power_off(limit).await;
                 self.wait().await;
                 // Before the CNI plugins look for their addresses.
                 self.detach_network();

@@ -32,7 +32,9 @@ fn boot_deadline(accelerator: Accelerator) -> Duration {
     })
 }
 /// How long a guest may take to power itself off before the monitor is killed.
-const POWER_OFF: Duration = Duration::from_secs(3);
+pub(crate) const POWER_OFF: Duration = Duration::from_secs(3);
+/// The same if it first has to write what outlives it.
+pub(crate) const WRITE_AND_POWER_OFF: Duration = Duration::from_secs(60);
 
 /// A running VM.
 pub struct Machine {
@@ -201,8 +203,8 @@ impl Machine {
         Ok(self.vm.detach_disk(serial).await?)
     }
 
-    /// Lets the guest power itself off, and kills the monitor if it does not.
-    pub async fn power_off(&self) {
+    /// Lets the guest power itself off, and kills the monitor if it does not within `limit`.
+    pub async fn power_off(&self, limit: Duration) {
         let off = async {
             // The answer may never come: the guest is going down.
             let _ = self
@@ -212,7 +214,7 @@ impl Machine {
                 .await;
             self.vm.wait().await;
         };
-        if tokio::time::timeout(POWER_OFF, off).await.is_err() {
+        if tokio::time::timeout(limit, off).await.is_err() {
             self.kill().await;
         }
     }

@@ -16,13 +16,14 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::block_device::{self, NoDevice, Numbers};
-use crate::mountinfo::{self, Mount};
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags, fsetxattr, getxattr, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_remount, move_mount, unmount,
 };
+
+use crate::block_device::{self, NoDevice, Numbers};
+use crate::mountinfo::{self, Mount};
 
 /// The one that the guest's kernel has for volumes.
 pub(crate) const FS_TYPE: &str = "ext4";

@@ -415,6 +415,11 @@ impl Volumes {
         self.disks.insert(place, name);
     }
 
+    /// Whether the guest has what outlives it.
+    pub(crate) fn has_disks(&self) -> bool {
+        !self.disks.is_empty()
+    }
+
     /// Whether a volume of that name, of no path on the host, is asked for the first time.
     fn is_new(&mut self, name: &str) -> bool {
         let key = PathBuf::from(name);
