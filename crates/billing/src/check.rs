@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use crate::list::{File, Period, PeriodTable, PriceList, Report};
+use crate::file::{File, PeriodTable, Report};
+use crate::list::{Period, PriceList};
 use crate::rules::{Basis, Configuration, Discount, Memory, Meter, Rate, SizeRule};
 use crate::values::{Amount, Zone};
 
