@@ -184,7 +184,7 @@ impl Meter {
         let seen = Event::Host(journal.last);
         journal.tell(seen);
         journal.tell(Event::End(reason));
-        let Some(writer) = journal.writer.take() else {
+        let Some(mut writer) = journal.writer.take() else {
             return;
         };
         journal.traffic = None;

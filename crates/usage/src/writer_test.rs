@@ -22,7 +22,10 @@ fn a_journal_is_closed_to_others_and_survives_what_is_pending() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("usage/boot/skete/a-1.journal");
     let mut writer = Writer::create(&path, opening(), SystemClock).unwrap();
-    writer.pending().unwrap().sync().unwrap();
+    writer.write(host(1)).unwrap();
+    let first = writer.pending().unwrap();
+    assert!(!first.named, "the way to a new file is put on the disk too");
+    first.sync().unwrap();
     writer.write(Event::End(EndReason::Ended)).unwrap();
     writer.pending().unwrap().sync().unwrap();
 
