@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use skete_agent_api::agent;
 use skete_usage::Event as Used;
+use tokio::sync::oneshot;
 
 use crate::agent::{request, unlimited};
 use crate::blocks::Wanted;
@@ -25,7 +26,34 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the request is unsound or the guest refuses; the container is then not there.
-    pub async fn create_container(&self, asked: ContainerRequest) -> Result<(), EngineError> {
+    pub async fn create_container(
+        self: &Arc<Self>,
+        asked: ContainerRequest,
+    ) -> Result<(), EngineError> {
+        let id = asked.id.clone();
+        let (tell, told) = oneshot::channel();
+        let sandbox = Arc::clone(self);
+        // The caller's future ends with its connection, as containerd closes it when the kubelet is
+        // killed. A volume that is half given would be missing in the next container.
+        tokio::spawn(async move {
+            let id = asked.id.clone();
+            let created = sandbox.make_container(asked).await;
+            if let Err(Ok(())) = tell.send(created)
+                && let Err(error) = sandbox.delete(&id, "").await
+            {
+                tracing::warn!(error = error.chain(), id, "delete what nobody waits for");
+            }
+        });
+        told.await.unwrap_or_else(|_| {
+            Err(EngineError::WrongState {
+                what: "container",
+                id,
+                state: "was not made: its task has ended",
+            })
+        })
+    }
+
+    async fn make_container(&self, asked: ContainerRequest) -> Result<(), EngineError> {
         let machine = self.machine()?;
         if self.container(&asked.id).is_ok() {
             return Err(EngineError::AlreadyExists {
