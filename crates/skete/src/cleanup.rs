@@ -8,9 +8,11 @@ use crate::failure::chain;
 use crate::files;
 use crate::net;
 use crate::paths::Paths;
+use crate::process::Process;
 use crate::record::PodId;
 use crate::shim_client::{self, ShimClient, ShimRecord};
 use crate::shim_process;
+use crate::socket;
 
 /// A shim that was asked to end has so long.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
@@ -59,8 +61,10 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
     let mut left = Vec::new();
     if !sandbox_gone {
         // First the shim: it must not make things while they are taken away.
-        if let Some(shim) = shim_client::read_record(paths, id) {
-            shim.process.kill();
+        match shim_client::read_record(paths, id) {
+            Some(shim) => shim.process.kill(),
+            // Its follower was killed before it had put down which process it is.
+            None => kill_listeners(&paths.pod_sockets(id)).await,
         }
         if has_sandbox(paths, id)
             && let Err(error) = shim_process::delete(paths, id).await
@@ -82,6 +86,17 @@ pub async fn clean(paths: &Paths, id: &PodId, sandbox_gone: bool) -> Result<(), 
         Ok(())
     } else {
         Err(LeftBehind(left))
+    }
+}
+
+/// Kills whoever listens at a socket of the directory, this process aside.
+async fn kill_listeners(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let listener = socket::listener(&entry.path()).await;
+        let process = listener.filter(|pid| *pid != std::process::id());
+        if let Some(process) = process.and_then(Process::of) {
+            process.kill();
+        }
     }
 }
 

@@ -42,3 +42,13 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let (short, _directory) = reachable(path)?;
     UnixStream::connect(short).await
 }
+
+/// The process that listens at a socket, if there is one.
+pub async fn listener(path: &Path) -> Option<u32> {
+    let peer = connect(path).await.ok()?.peer_cred().ok()?;
+    u32::try_from(peer.pid()?).ok()
+}
+
+#[cfg(test)]
+#[path = "socket_test.rs"]
+mod tests;
