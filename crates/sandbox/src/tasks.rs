@@ -44,13 +44,11 @@ impl Sandbox {
                 tracing::warn!(error = error.chain(), id, "delete what nobody waits for");
             }
         });
-        told.await.unwrap_or_else(|_| {
-            Err(EngineError::WrongState {
-                what: "container",
-                id,
-                state: "was not made: its task has ended",
-            })
-        })
+        told.await.unwrap_or(Err(EngineError::WrongState {
+            what: "container",
+            id,
+            state: "was not made: its task has ended",
+        }))
     }
 
     async fn make_container(&self, asked: ContainerRequest) -> Result<(), EngineError> {
