@@ -23,6 +23,7 @@ mod html;
 mod invoice;
 mod list;
 pub mod money;
+pub mod opencost;
 mod prices;
 mod rules;
 mod size;
@@ -32,7 +33,7 @@ mod testing;
 mod timeline;
 mod values;
 
-pub use charge::{ChargeError, Charges, Line, Pricing};
+pub use charge::{ChargeError, Charges, Line, Pricing, window_of};
 pub use currency::{Currency, CurrencyError};
 pub use decimal::{Decimal, DecimalError};
 pub use estimate::{Estimate, MONTH_HOURS, Template, estimate};
