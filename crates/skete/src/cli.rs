@@ -98,8 +98,7 @@ pub enum Command {
     Rmi(image::Rm),
     /// Load images from an archive (as `image load`)
     Load(image::Load),
-    /// What Pods cost: estimate
-    #[command(subcommand)]
+    /// Show what Pods cost, running or ended; estimate and serve it
     Cost(cost::Cost),
     /// Make the invoice of a tenant's month
     Invoice(invoice::Invoice),

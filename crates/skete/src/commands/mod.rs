@@ -27,6 +27,7 @@ pub mod top;
 pub mod usage;
 pub mod version;
 pub mod wait;
+mod which;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -43,7 +44,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         // These say nothing about Pods, and must work for everybody.
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
-        Command::Cost(cost) => return cost.run(),
+        Command::Cost(cost) => return cost.run(&paths),
         Command::Invoice(invoice) => return invoice.run(),
         Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.

@@ -9,6 +9,7 @@ use skete_billing::{Decimal, PriceList, Rate};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
+use crate::paths::{PRICES_ENV, Paths};
 
 /// Largest file that is taken for a price list, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -223,6 +224,34 @@ fn count(number: usize, what: &str) -> String {
 /// There is none of that name, or the file cannot be read, or is none.
 pub(crate) fn find(name: &str) -> Result<PriceList, Failure> {
     PriceList::parse(&read(name)?, name).map_err(told)
+}
+
+/// The price list that was chosen, by a flag or the environment, or by being in the state
+/// directory; `None` if none was.
+///
+/// # Errors
+/// As for [`find`].
+pub(crate) fn chosen(name: Option<&str>, paths: &Paths) -> Result<Option<PriceList>, Failure> {
+    let default = paths.prices();
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => find(name).map(Some),
+        None if default.exists() => find(&default.to_string_lossy()).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same, where there is nothing to tell without one.
+///
+/// # Errors
+/// As for [`chosen`], and if none was.
+pub(crate) fn needed(name: Option<&str>, paths: &Paths) -> Result<PriceList, Failure> {
+    chosen(name, paths)?.ok_or_else(|| {
+        Failure::own(format!(
+            "no price list is chosen: give --prices NAME|FILE, set {PRICES_ENV}, or put one into {}; \
+             `skete prices ls` lists those that come with Skete",
+            paths.prices().display()
+        ))
+    })
 }
 
 /// A problem a line.

@@ -1,3 +1,4 @@
+use super::super::which::By;
 use super::*;
 
 /// A Pod that had 1 vCPU and 1 GiB for so many seconds.
@@ -26,11 +27,13 @@ fn used(namespace: &str, name: &str, uid: &str, seconds: i64, ended: Ended) -> P
 
 fn usage(by: &str) -> Usage {
     Usage {
-        since: None,
-        until: None,
-        namespace: None,
-        selector: None,
-        by: by.parse().unwrap(),
+        which: Which {
+            since: None,
+            until: None,
+            namespace: None,
+            selector: None,
+            by: by.parse().unwrap(),
+        },
         output: Form::Table,
     }
 }
@@ -91,9 +94,9 @@ fn what_cannot_be_added_up_by_is_refused() {
 #[test]
 fn a_window_without_time_is_refused() {
     let mut usage = usage("pod");
-    usage.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
-    usage.until = usage.since;
-    let told = usage.window().unwrap_err();
+    usage.which.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    usage.which.until = usage.which.since;
+    let told = usage.which.window().unwrap_err();
     assert!(told.message().unwrap().contains("is not after --since"));
 }
 
@@ -101,11 +104,11 @@ fn a_window_without_time_is_refused() {
 fn namespace_and_labels_choose() {
     let pod = used("a", "web", "1", 1, Ended::Seen);
     let mut usage = usage("pod");
-    assert!(usage.wants(&pod));
-    usage.selector = Some("app=web".parse().unwrap());
-    assert!(usage.wants(&pod));
-    usage.namespace = Some("b".into());
-    assert!(!usage.wants(&pod));
+    assert!(usage.which.wants(&pod));
+    usage.which.selector = Some("app=web".parse().unwrap());
+    assert!(usage.which.wants(&pod));
+    usage.which.namespace = Some("b".into());
+    assert!(!usage.which.wants(&pod));
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! `skete cost`.
+//! `skete cost estimate`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use skete_billing::{Estimate as Costs, Money, PriceList, Template, estimate};
 use skete_pod::{PodCount, Resources, Workload, Workloads};
 use skete_usage::Size;
 
-use super::prices;
+use super::DIGITS;
+use crate::commands::prices;
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
@@ -20,27 +21,6 @@ use crate::output::{self, Document, Table};
 const MAX_BYTES: u64 = 16 << 20;
 /// Most files of a directory.
 const MAX_FILES: usize = 10_000;
-/// Digits after the point at least.
-const DIGITS: u32 = 2;
-
-/// What Pods cost.
-#[derive(Debug, Subcommand)]
-pub enum Cost {
-    /// Tell what Pods would cost, before they run
-    Estimate(Estimate),
-}
-
-impl Cost {
-    /// Does it.
-    ///
-    /// # Errors
-    /// A file cannot be read or estimated, or standard output not written.
-    pub fn run(&self) -> Result<u8, Failure> {
-        match self {
-            Self::Estimate(estimate) => estimate.run(),
-        }
-    }
-}
 
 /// Tell what Pods would cost that run for a second, an hour and a month of 730 hours.
 #[derive(Debug, Args)]
@@ -113,7 +93,11 @@ struct Report {
 }
 
 impl Estimate {
-    fn run(&self) -> Result<u8, Failure> {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A file cannot be read or estimated, or standard output not written.
+    pub fn run(&self) -> Result<u8, Failure> {
         let lists = self.prices.iter().map(|name| prices::find(name));
         let lists = lists.collect::<Result<Vec<_>, _>>()?;
         let found = self.workloads()?;
