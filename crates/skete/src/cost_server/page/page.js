@@ -138,13 +138,19 @@ function legend(colour, text) {
   return item;
 }
 
+// The next number up that reads well on an axis.
+function round(value) {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((digit) => digit * unit).find((nice) => nice >= value * 0.999) || value;
+}
+
 function chart(stacks, step, label, shown) {
   // As wide as it is shown, so that its text has one size.
   const width = Math.max(300, Math.round(Math.min(innerWidth, 1216) - (innerWidth < 640 ? 66 : 130)));
   const height = width < 600 ? 180 : 240, left = 76, bottom = 24, top = 10;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   const sums = stacks.map((stack) => stack.parts.reduce((a, b) => a + b.value, 0));
-  const most = Math.max(...sums, ...stacks.map((stack) => stack.line || 0)) || 1;
+  const most = round(Math.max(...sums, ...stacks.map((stack) => stack.line || 0)) || 1);
   const high = height - bottom - top, y = (value) => top + high - (value / most) * high;
   const wide = (width - left) / Math.max(1, stacks.length);
   for (const share of [0, 0.5, 1]) {
@@ -187,19 +193,22 @@ function showTop(pods) {
     button.title = pod.properties.pod;
     button.addEventListener("click", () => open(pod));
     name.append(button);
-    row.append(name, element("td", pod.properties.namespace), element("td", duration(pod.minutes), "n"),
-      element("td", number(pod.cpuCoreHours), "n"), element("td", number(pod.ramByteHours / GIB), "n"),
+    row.append(name, element("td", pod.properties.namespace), element("td", duration(pod.minutes), "n wide"),
+      element("td", number(pod.cpuCoreHours), "n wide"), element("td", number(pod.ramByteHours / GIB), "n wide"),
       element("td", money(pod.totalCost), "n"));
     return row;
   });
   $("top").replaceChildren(...rows);
   $("none").hidden = rows.length > 0;
+  const linked = pods.find((pod) => location.hash === `#${encodeURIComponent(pod.properties.uid)}`);
+  if (linked && $("one").hidden) open(linked);
 }
 
-// ---- one Pod
+// ---- one Pod; the address names it by its UID
 
 function open(pod) {
   uid = pod.properties.uid;
+  history.replaceState(null, "", `#${encodeURIComponent(uid)}`);
   $("name").textContent = `${pod.properties.namespace}/${pod.properties.pod}`;
   const labels = Object.entries(pod.properties.labels || {}).map(([key, value]) => `${key}=${value}`).join(", ");
   const controller = pod.properties.controller ? `${pod.properties.controllerKind} ${pod.properties.controller}` : "none";
@@ -292,7 +301,7 @@ function closer() {
 }
 
 $("out").addEventListener("click", () => { zoom.pop(); look(); });
-$("close").addEventListener("click", () => { uid = ""; $("one").hidden = true; $("pods").scrollIntoView(); });
+$("close").addEventListener("click", () => { uid = ""; history.replaceState(null, "", "#"); $("one").hidden = true; $("pods").scrollIntoView(); });
 $("periods").addEventListener("change", load);
 setInterval(() => { if (!document.hidden && $("one").hidden) load(); }, 30 * SECOND);
 
