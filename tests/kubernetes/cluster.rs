@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything takes under emulation on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 /// What most containers here run.
 pub(crate) const BUSYBOX: &str = "registry.k8s.io/e2e-test-images/busybox:1.37.0-1";
 /// What has curl, too, and a C library that finds names.
 pub(crate) const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";
+/// A database.
+pub(crate) const POSTGRES: &str = "docker.io/library/postgres:15";
 /// Held by every test, and alone by one that disturbs the others.
 static NODE: RwLock<()> = RwLock::new(());
 
@@ -89,6 +91,11 @@ impl Namespace {
         namespace
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// kubectl in this namespace, not started yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = cluster(&["kubectl", "--namespace", &self.name]);
@@ -106,19 +113,7 @@ impl Namespace {
 
     /// Applies manifests.
     pub(crate) fn apply(&self, manifests: &str) {
-        let mut child = self
-            .command(&["apply", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(manifests.as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success(), "{manifests}");
+        apply(&mut self.command(&["apply", "-f", "-"]), manifests);
     }
 
     /// An object as JSON; null if there is none.
@@ -195,6 +190,22 @@ impl Drop for Namespace {
             .stdout(Stdio::null())
             .status();
     }
+}
+
+/// Gives manifests to kubectl.
+pub(crate) fn apply(kubectl: &mut Command, manifests: &str) {
+    let mut child = kubectl
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(manifests.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success(), "{manifests}");
 }
 
 /// A Pod of one container that runs a shell's script. `more` are lines of its `spec`, `container`

@@ -37,6 +37,37 @@ fn a_containers_last_words_and_its_end_for_want_of_memory_reach_its_status() {
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
+fn a_pod_that_writes_more_than_it_may_is_evicted() {
+    let space = Namespace::new("evicted");
+    let write = |path: &str| format!("dd if=/dev/zero of={path} bs=1M count=10; sync; sleep 1000");
+    space.apply(&pod(
+        "limit",
+        &write("/file"),
+        "",
+        "resources: {limits: {ephemeral-storage: 5Mi}}",
+    ));
+    space.apply(&pod(
+        "volume",
+        &write("/data/file"),
+        "volumes: [{name: data, emptyDir: {sizeLimit: 5Mi}}]",
+        "volumeMounts: [{name: data, mountPath: /data}]",
+    ));
+    for (name, said) in [
+        ("limit", "exceeds the total limit of containers 5Mi"),
+        (
+            "volume",
+            "EmptyDir volume \"data\" exceeds the limit \"5Mi\"",
+        ),
+    ] {
+        let evicted = space.wait("pod", name, |pod| pod["status"]["phase"] == "Failed");
+        assert_eq!(evicted["status"]["reason"], "Evicted");
+        let message = evicted["status"]["message"].as_str().unwrap();
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_pod_that_asks_for_the_host_is_refused_in_words_that_help() {
     let space = Namespace::new("refused");
     space.apply(&pod(
@@ -135,7 +166,7 @@ fn a_restart_of_containerd_leaves_pods_as_they_are() {
 }
 
 /// The sandbox's id on the node.
-fn sandbox_of(space: &Namespace, pod: &str) -> String {
+pub(crate) fn sandbox_of(space: &Namespace, pod: &str) -> String {
     let object = space.get("pod", pod);
     let uid = object["metadata"]["uid"].as_str().unwrap();
     let found = std::fs::read_dir(sandboxes())

@@ -10,5 +10,6 @@ mod failures;
 mod node;
 mod resize;
 mod streams;
+mod usage;
 mod volumes;
 mod workloads;

@@ -1,6 +1,9 @@
 //! In-place resize.
 
+use serde_json::Value;
+
 use crate::cluster::{Namespace, pod};
+use crate::usage::uses;
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
@@ -22,6 +25,11 @@ fn a_pod_that_is_resized_gets_the_memory_without_a_restart() {
         space.exec("grows", "cat /sys/fs/cgroup/cpu.max"),
         "80000 100000\n"
     );
+    // It is metered at the one size, and then at the other.
+    let spans = uses(&space).remove(0)["spans"].take();
+    let mib = |span: &Value| span["provisioned"]["memoryBytes"].as_u64().unwrap() >> 20;
+    let sizes: Vec<u64> = spans.as_array().unwrap().iter().map(mib).collect();
+    assert_eq!((sizes.first(), sizes.last()), (Some(&112), Some(&304)));
     let object = space.get("pod", "grows");
     assert_eq!(object["status"]["containerStatuses"][0]["restartCount"], 0);
 }

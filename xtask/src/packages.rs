@@ -44,6 +44,7 @@ pub(crate) const IMAGES: &[&str] = &[
     "iperf",
     "iproute2",
     "netcat-openbsd",
+    "postgresql-15",
     "util-linux",
 ];
 /// To make the image of the examples.

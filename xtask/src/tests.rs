@@ -18,6 +18,8 @@ const SKIPPED: &[(&str, &str)] = &[
     ),
     ("attaching_takes_milliseconds", "a measurement"),
     ("a_network_takes_tens_of_milliseconds", "a measurement"),
+    ("a_heartbeat_takes_microseconds", "a measurement"),
+    ("a_million_records_are_folded", "a measurement"),
 ];
 
 /// Runs all tests, or those whose names contain `filter`.

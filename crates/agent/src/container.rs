@@ -22,13 +22,11 @@ use crate::boot::RUN;
 use crate::cgroup::Cgroup;
 use crate::create::{Create, RUNTIME_DIR};
 use crate::delete::Delete;
-use crate::disk::Range;
 use crate::exec::Exec;
 use crate::failure::{Failure, Kind};
 use crate::lock;
 use crate::process::{Phase, Process};
 use crate::reaper::{Exit, Reaper};
-use crate::rootfs::LayerDisk;
 use crate::stdio::{self, Pty};
 use crate::worker::{self, Reply, Request, Stdio3, Worker};
 
@@ -81,18 +79,11 @@ impl Container {
                 "the container has no root file system",
             )
         })?;
-        let layers = disk.layers.iter().map(|extent| Range {
-            offset: extent.offset,
-            length: extent.length,
-        });
         let init = Arc::new(Process::new(request.terminal));
         let mut create = Create {
             id: request.id.clone(),
             spec: utf8(request.spec, "specification")?,
-            rootfs: LayerDisk {
-                serial: disk.serial,
-                layers: layers.collect(),
-            },
+            rootfs: disk.into(),
             stdio: None,
             console: None,
             pid_namespace,

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
 };
 use serde::{Deserialize, Serialize};
+use skete_agent_api::agent;
 
 use crate::boot::RUN;
 use crate::disk::{self, DiskError, Range};
@@ -25,6 +26,19 @@ pub(crate) struct LayerDisk {
     pub(crate) serial: String,
     /// The layers, lowest first.
     pub(crate) layers: Vec<Range>,
+}
+
+impl From<agent::LayerDisk> for LayerDisk {
+    fn from(disk: agent::LayerDisk) -> Self {
+        let range = |extent: agent::Extent| Range {
+            offset: extent.offset,
+            length: extent.length,
+        };
+        Self {
+            serial: disk.serial,
+            layers: disk.layers.into_iter().map(range).collect(),
+        }
+    }
 }
 
 /// Who owns the files of a container with a user namespace.
@@ -105,24 +119,8 @@ pub(crate) fn mount(
     disk: &LayerDisk,
     owners: Option<&Owners>,
 ) -> Result<PathBuf, RootfsError> {
-    if disk.layers.is_empty() {
-        return Err(RootfsError::NoLayers);
-    }
-    let name = disk::find(&disk.serial)?;
-    let nodes = disk::cut(&name, &disk.layers)?;
-    let layers = bundle.join("layers");
-    let mut mounted = Mounted::default();
-    for (index, node) in nodes.iter().enumerate() {
-        let target = layers.join(index.to_string());
-        directory(&target)?;
-        let layer = |source| RootfsError::Layer { index, source };
-        mount_erofs(node, &target, owners).map_err(layer)?;
-        mounted.0.push(target);
-    }
-    // The overlay does not look for the mark on a layer's root, so what that layer hides is left
-    // out of it.
-    let lowest = mounted.0.iter().rposition(|layer| is_opaque(layer));
-    let lowers = &mounted.0[lowest.unwrap_or(0)..];
+    let layers = mount_layers(disk, &bundle.join("layers"), owners)?;
+    let lowers = layers.seen();
     let scratch = Path::new(RUN).join("scratch/containers").join(id);
     let (upper, work) = (scratch.join("upper"), scratch.join("work"));
     directory(&upper)?;
@@ -130,7 +128,7 @@ pub(crate) fn mount(
     let root = bundle.join("rootfs");
     directory(&root)?;
     // The merged root takes its mode from the upper directory.
-    let mode = fs::metadata(mounted.0.last().unwrap_or(&root)).map(|root| root.permissions());
+    let mode = fs::metadata(lowers.last().unwrap_or(&root)).map(|root| root.permissions());
     let mode = mode.unwrap_or_else(|_| fs::Permissions::from_mode(0o755));
     fs::set_permissions(&upper, mode).map_err(|source| RootfsError::Directory {
         path: upper.clone(),
@@ -145,13 +143,62 @@ pub(crate) fn mount(
             }
         })?;
     }
-    mount_overlay(lowers, &upper, &work, &root)?;
+    mount_overlay(lowers, Some((&upper, &work)), &root)?;
     Ok(root)
+}
+
+/// Mounts an image at `target` for reading. Its layers are mounted in `layers` meanwhile.
+pub(crate) fn mount_image(
+    disk: &LayerDisk,
+    layers: &Path,
+    target: &Path,
+) -> Result<(), RootfsError> {
+    let mounted = mount_layers(disk, layers, None)?;
+    directory(target)?;
+    match mounted.seen() {
+        // There is nothing to lay over it.
+        [layer] => mount_bind(layer, target).map_err(|source| RootfsError::Layer {
+            index: 0,
+            source: source.into(),
+        }),
+        lowers => mount_overlay(lowers, None, target),
+    }
+}
+
+/// Mounts the layers of a disk in directories of their own, below `at`.
+fn mount_layers(
+    disk: &LayerDisk,
+    at: &Path,
+    owners: Option<&Owners>,
+) -> Result<Mounted, RootfsError> {
+    if disk.layers.is_empty() {
+        return Err(RootfsError::NoLayers);
+    }
+    let name = disk::find(&disk.serial)?;
+    let nodes = disk::cut(&name, &disk.layers)?;
+    let mut mounted = Mounted::default();
+    for (index, node) in nodes.iter().enumerate() {
+        let target = at.join(index.to_string());
+        directory(&target)?;
+        let layer = |source| RootfsError::Layer { index, source };
+        mount_erofs(node, &target, owners).map_err(layer)?;
+        mounted.0.push(target);
+    }
+    Ok(mounted)
 }
 
 /// Layers that are unmounted when this goes.
 #[derive(Default)]
 struct Mounted(Vec<PathBuf>);
+
+impl Mounted {
+    /// Those that an overlay is made of. It does not look for the mark on a layer's root, so what
+    /// that layer hides is left out.
+    fn seen(&self) -> &[PathBuf] {
+        let lowest = self.0.iter().rposition(|layer| is_opaque(layer));
+        &self.0[lowest.unwrap_or(0)..]
+    }
+}
 
 impl Drop for Mounted {
     fn drop(&mut self) {
@@ -187,10 +234,10 @@ fn attach(mount: &impl std::os::fd::AsFd, target: &Path) -> io::Result<()> {
 }
 
 /// Layers one by one (`lowerdir+`, Linux 6.8): an option string would be bound to a page.
+/// `writable` is the writable layer's directory and the overlay's own.
 fn mount_overlay(
     layers: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    writable: Option<(&Path, &Path)>,
     root: &Path,
 ) -> Result<(), RootfsError> {
     let failed = |step| {
@@ -209,12 +256,14 @@ fn mount_overlay(
     for layer in layers.iter().rev() {
         set("lowerdir+", layer).map_err(failed("add a layer"))?;
     }
-    set("upperdir", upper).map_err(failed("set the writable layer"))?;
-    set("workdir", work).map_err(failed("set the work directory"))?;
-    // The writable layer does not outlive the guest, so nothing of it has to reach the disk.
-    fsconfig_set_flag(context.as_fd(), "volatile")
-        .map_err(io::Error::from)
-        .map_err(failed("make it volatile"))?;
+    if let Some((upper, work)) = writable {
+        set("upperdir", upper).map_err(failed("set the writable layer"))?;
+        set("workdir", work).map_err(failed("set the work directory"))?;
+        // The writable layer does not outlive the guest, so nothing of it has to reach the disk.
+        fsconfig_set_flag(context.as_fd(), "volatile")
+            .map_err(io::Error::from)
+            .map_err(failed("make it volatile"))?;
+    }
     let mount = || -> io::Result<()> {
         fsconfig_create(context.as_fd())?;
         let mount = fsmount(

@@ -51,7 +51,9 @@ impl Volumes {
                 serial: block.serial,
                 fs_type: block.fs_type,
                 read_only: block.read_only,
+                options: block.options,
             },
+            Some(put_volume_request::Source::Image(disk)) => Source::Image(disk.into()),
             _ => {
                 return Err(Failure::new(
                     Kind::InvalidArgument,

@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
+use skete_usage::{Ended, Pod, PodUse, Size, Span, Used, Window};
 use thiserror::Error;
 
 use crate::list::PriceList;
 use crate::rules::{Basis, Discount, Meter, Rate};
 use crate::size::NoConfiguration;
-use crate::timeline::{Segment, Window, segments};
+use crate::timeline::{Segment, segments};
 
 /// Meters that run while a span does; the others count once.
 const RUNNING: usize = 6;
@@ -120,15 +120,13 @@ impl Charges {
 /// it much sooner than for all time.
 #[must_use]
 pub fn window_of<'a>(list: &PriceList, pods: impl IntoIterator<Item = &'a PodUse>) -> Window {
-    let [step, minimum] = [list.clock.step, list.clock.minimum].map(|length| length.ns.max(0));
     let spans = pods.into_iter().flat_map(|used| &used.spans);
     let bounds = spans.map(|span| (span.start_ns, span.end_ns));
     let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-    let (start_ns, end_ns) = bounds.unwrap_or_default();
+    let (from_ns, to_ns) = bounds.unwrap_or_default();
     // What is charged once is charged at the beginning, even of a Pod that had no time.
-    let beyond = step.saturating_add(minimum).saturating_add(1);
-    let end_ns = end_ns.saturating_add(beyond);
-    Window::of_length(start_ns, end_ns.saturating_sub(start_ns).unsigned_abs())
+    let to_ns = to_ns.saturating_add(list.reach_ns()).saturating_add(1);
+    Window { from_ns, to_ns }
 }
 
 /// A price list made ready for a window.
@@ -244,13 +242,13 @@ impl<'a> Pricing<'a> {
         let totals = self.totals(pod, span, length)?;
         let from = self
             .segments
-            .partition_point(|s| s.window.end_ns() <= clipped.start_ns());
+            .partition_point(|s| s.window.to_ns <= clipped.from_ns);
         for segment in &self.segments[from..] {
             let Some(part) = segment.window.intersect(clipped) else {
                 break;
             };
-            let from = distance(span.start_ns, part.start_ns());
-            let until = distance(span.start_ns, part.end_ns());
+            let from = distance(span.start_ns, part.from_ns);
+            let until = distance(span.start_ns, part.to_ns);
             for (meter, total) in Meter::ALL.into_iter().zip(totals) {
                 if total == 0 {
                     continue;
@@ -296,10 +294,10 @@ impl<'a> Pricing<'a> {
         ];
         let [vcpu, memory, storage, gpu] = match self.list.size.basis {
             Basis::Provisioned => times(charged(span.provisioned)?),
-            Basis::Requested => times(charged(span.requested)?),
+            Basis::Requested => times(charged(asked(span))?),
             Basis::Used => used,
             Basis::Max => {
-                let [vcpu, memory, storage, gpu] = times(span.requested);
+                let [vcpu, memory, storage, gpu] = times(asked(span));
                 [vcpu.max(used[0]), memory.max(used[1]), storage, gpu]
             }
         };
@@ -312,7 +310,7 @@ impl<'a> Pricing<'a> {
     }
 
     fn segment_at(&self, ns: i64) -> &Segment {
-        let at = self.segments.partition_point(|s| s.window.end_ns() <= ns);
+        let at = self.segments.partition_point(|s| s.window.to_ns <= ns);
         &self.segments[at]
     }
 }
@@ -348,7 +346,7 @@ impl<'a> Matched<'a> {
         pod: &Pod,
     ) -> Result<Option<(Line, u64)>, ChargeError> {
         let Some(period) = segment.period else {
-            let ns = segment.window.start_ns();
+            let ns = segment.window.from_ns;
             return Err(ChargeError::NoPrices {
                 pod: told(pod),
                 list: self.list.name.clone(),
@@ -432,8 +430,8 @@ pub(crate) fn billed_bounds(
     let parts = spans.filter_map(|span| Window::new(span.start_ns, span.end_ns).ok());
     let parts = parts.chain(once).filter_map(|part| part.intersect(window));
     Ok(parts.reduce(|a, b| {
-        let start_ns = a.start_ns().min(b.start_ns());
-        let end_ns = a.end_ns().max(b.end_ns());
+        let start_ns = a.from_ns.min(b.from_ns);
+        let end_ns = a.to_ns.max(b.to_ns);
         Window::of_length(start_ns, end_ns.abs_diff(start_ns))
     }))
 }
@@ -450,6 +448,19 @@ fn check_spans(pod_use: &PodUse) -> Result<(), ChargeError> {
     Err(ChargeError::Spans {
         pod: told(&pod_use.pod),
     })
+}
+
+/// What a Pod asks for. As in Kubernetes, a limit is a request where there is no other; the kubelet
+/// tells a runtime nothing of requests of memory.
+fn asked(span: &Span) -> Size {
+    let or = |request: u64, limit: u64| if request == 0 { limit } else { request };
+    let (requested, limits) = (&span.requested, &span.limits);
+    Size {
+        milli_vcpus: or(requested.milli_vcpus, limits.milli_vcpus),
+        memory_bytes: or(requested.memory_bytes, limits.memory_bytes),
+        storage_bytes: or(requested.storage_bytes, limits.storage_bytes),
+        gpus: or(requested.gpus, limits.gpus),
+    }
 }
 
 /// Nanoseconds from one moment to a later one.
@@ -477,3 +488,7 @@ fn told(pod: &Pod) -> String {
 #[cfg(test)]
 #[path = "charge_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "charge_oracle_test.rs"]
+mod oracle;

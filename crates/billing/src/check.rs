@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use crate::list::{File, Period, PeriodTable, PriceList, Report};
+use crate::file::{File, PeriodTable, Report};
+use crate::list::{Period, PriceList};
 use crate::rules::{Basis, Configuration, Discount, Memory, Meter, Rate, SizeRule};
 use crate::values::{Amount, Zone};
 
@@ -82,10 +83,6 @@ fn period(
 ) -> Option<Period> {
     let span = table.span();
     let table = table.into_inner();
-    if table.until.is_some_and(|until| until <= table.from) {
-        report.add(span.clone(), "the period ends before it begins");
-        return None;
-    }
     let mut rates = Vec::new();
     if let Some(hardware) = table.hardware {
         match hardware.get_ref().rates() {
@@ -117,6 +114,10 @@ fn period(
             );
             report.add(span.clone(), message);
         }
+    }
+    if table.until.is_some_and(|until| until <= table.from) {
+        report.add(span, "the period ends before it begins");
+        return None;
     }
     Some(Period {
         start_ns: zone.moment(table.from.0),

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
-use skete_usage::{Ended, Pod, PodUse, Size, Span, Used};
+use skete_usage::{Ended, Pod, PodUse, Size, Span, Used, Window};
 
 use crate::charge::{ChargeError, Pricing};
 use crate::list::PriceList;
 use crate::money::Money;
 use crate::prices::Prices;
 use crate::rules::Basis;
-use crate::timeline::Window;
 
 /// Hours of an average month: 365 days ÷ 12.
 pub const MONTH_HOURS: u32 = 730;

@@ -10,7 +10,7 @@ use std::io::Write;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Zero;
-use skete_usage::PodUse;
+use skete_usage::{PodUse, Window};
 use thiserror::Error;
 
 use crate::charge::{ChargeError, Charges, Line, Pricing, billed_bounds};
@@ -19,7 +19,6 @@ use crate::invoice::{Invoice, timestamp};
 use crate::money::{decimal, rounded};
 use crate::prices::Prices;
 use crate::tally::{Seen, TallyError, Tenant};
-use crate::timeline::Window;
 
 /// Digits of quantities.
 const QUANTITY_DIGITS: u32 = 9;
@@ -155,13 +154,10 @@ impl<'a, W: Write> FocusWriter<'a, W> {
             return Ok(());
         };
         let (mut priced, mut used) = (Cut::default(), Cut::default());
-        let mut hour = bounds
-            .start_ns()
-            .div_euclid(HOUR_NS)
-            .saturating_mul(HOUR_NS);
-        while hour < bounds.end_ns() {
+        let mut hour = bounds.from_ns.div_euclid(HOUR_NS).saturating_mul(HOUR_NS);
+        while hour < bounds.to_ns {
             let part = Window::of_length(hour, HOUR_NS.unsigned_abs());
-            hour = part.end_ns();
+            hour = part.to_ns;
             let Some(part) = part.intersect(bounds) else {
                 continue;
             };
@@ -194,8 +190,8 @@ impl<'a, W: Write> FocusWriter<'a, W> {
         let left = BigRational::from_integer(list_cost.clone()) * self.prices.rest(line);
         let cost = rounded(&left, 0);
         self.billed += &cost;
-        let start = whole_seconds(period.start_ns());
-        let end = whole_seconds(period.end_ns().saturating_add(SECOND_NS - 1));
+        let start = whole_seconds(period.from_ns);
+        let end = whole_seconds(period.to_ns.saturating_add(SECOND_NS - 1));
         let since = timestamp(list.periods[line.period].start_ns);
         let discount = pricing.discount(line).map(|discount| {
             let percent = Decimal::from(discount.percent);

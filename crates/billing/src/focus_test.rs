@@ -108,8 +108,8 @@ fn a_pods_rows_sum_to_what_it_is_charged_for_and_what_it_had() {
             assert!(less >= Money::zero() && less < money("0.000000001"));
         }
         let span = pod_use.spans[0];
-        let had = span.start_ns.max(pricing.window().start_ns())
-            ..span.end_ns.min(pricing.window().end_ns());
+        let had =
+            span.start_ns.max(pricing.window().from_ns)..span.end_ns.min(pricing.window().to_ns);
         let had = BigInt::from((had.end - had.start).max(0)) * span.requested.milli_vcpus;
         let less = Money::new(had, BigInt::from(3_600_000_000_000_000u64)) - consumed;
         assert!(

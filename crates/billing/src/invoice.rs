@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use jiff::civil;
 use num_bigint::BigInt;
 use serde::Serialize;
+use skete_usage::Window;
 
 use crate::charge::Line;
 use crate::money::{apportion, decimal, short, significant};
 use crate::prices::Prices;
 use crate::rules::Meter;
 use crate::tally::{Tally, TallyError};
-use crate::timeline::Window;
 use crate::values::{Percent, Zone};
 
 /// Digits after the point of a quantity on an invoice.
@@ -192,8 +192,8 @@ impl Invoice {
         Ok(Self {
             tenant: namespace.map_or_else(|| tally.tenant.to_string(), |(_, name)| name.clone()),
             namespace_uid: namespace.map(|(uid, _)| uid.clone()),
-            start: timestamp(window.start_ns()),
-            end: timestamp(window.end_ns()),
+            start: timestamp(window.from_ns),
+            end: timestamp(window.to_ns),
             time_zone: list.zone.0.iana_name().unwrap_or("UTC").to_owned(),
             price_list: PriceListName {
                 name: list.name.clone(),

@@ -64,16 +64,6 @@ pub fn short(value: &BigRational, digits: u32) -> String {
     }
 }
 
-/// Units of the last digit as a decimal number, without zeros at its end beyond `least` digits.
-#[must_use]
-pub fn trimmed(units: &BigInt, digits: u32, least: u32) -> String {
-    let mut text = decimal(units, digits);
-    let kept = text.len() - digits.saturating_sub(least) as usize;
-    let end = text.trim_end_matches('0').len();
-    text.truncate(end.max(kept));
-    text
-}
-
 /// A value with `digits` after the point, and more where that would show fewer than four
 /// significant ones, up to `most`: what a second costs is not 0.00.
 #[must_use]

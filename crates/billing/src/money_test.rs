@@ -41,15 +41,3 @@ fn small_amounts_keep_four_digits_that_say_something() {
     assert_eq!(short(&ratio(20, 1), 6), "20");
     assert_eq!(short(&ratio(20, 1), 0), "20");
 }
-
-#[test]
-fn zeros_at_the_end_are_cut_down_to_the_least_digits() {
-    for (units, shown) in [
-        (1_500, "1.50"),
-        (1_234, "1.234"),
-        (2_000, "2.00"),
-        (-10, "-0.01"),
-    ] {
-        assert_eq!(trimmed(&BigInt::from(units), 3, 2), shown);
-    }
-}

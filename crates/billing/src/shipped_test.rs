@@ -78,7 +78,7 @@ fn autopilot_has_no_minimum_and_spot_pods_are_cheaper() {
     );
     assert_eq!(ran("gke-autopilot", 100, 128, SECOND, 12), "0.000003789181");
     let mut run = pod_use("a", vec![span(NOVEMBER, 3600 * SECOND, size(1000, 4096))]);
-    let spot = ("io.skete.spot".to_owned(), "true".to_owned());
+    let spot = ("spot".to_owned(), "true".to_owned());
     run.pod.annotations.extend([spot]);
     let hour = cost(&shipped("gke-autopilot"), &run, window(86_400));
     assert_eq!(

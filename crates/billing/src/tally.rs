@@ -16,7 +16,7 @@ pub enum TallyError {
     #[error(transparent)]
     Charge(#[from] ChargeError),
     /// Two records of one Pod do not say the same.
-    #[error("Pod {0}: two records of it differ: one of them is wrong")]
+    #[error("Pod {0}: two records of it differ: keep the one that tells of its whole life")]
     Differ(String),
     /// A Namespace's name was used again: that is another tenant.
     #[error(

@@ -16,7 +16,7 @@ fn what_comes_twice_counts_once_and_what_comes_differently_is_refused() {
     let error = tally.add(&other).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Pod 0: two records of it differ: one of them is wrong"
+        "Pod 0: two records of it differ: keep the one that tells of its whole life"
     );
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use skete_usage::{Controller, Ended, Pod, PodUse, Size, Span, Used};
+use skete_usage::{Controller, Ended, Pod, PodUse, Size, Span, Used, Window};
 
-use crate::{Charges, Money, PriceList, Prices, Pricing, Tally, Tenant, Window};
+use crate::{Charges, Money, PriceList, Prices, Pricing, Tally, Tenant};
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil;
-use thiserror::Error;
+use skete_usage::Window;
 
 use crate::list::PriceList;
 use crate::rules::Discount;
@@ -10,66 +10,6 @@ use crate::values::Zone;
 
 /// Nanoseconds of a day without a change of clocks.
 const DAY_NS: i64 = 86_400_000_000_000;
-
-/// A window that is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the window ends before it begins")]
-pub struct WindowError;
-
-/// A stretch of time, its end exclusive, in nanoseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    start_ns: i64,
-    end_ns: i64,
-}
-
-impl Window {
-    /// From one moment to another.
-    ///
-    /// # Errors
-    /// If it would end before it begins.
-    pub fn new(start_ns: i64, end_ns: i64) -> Result<Self, WindowError> {
-        if end_ns < start_ns {
-            return Err(WindowError);
-        }
-        Ok(Self { start_ns, end_ns })
-    }
-
-    /// From a moment on, so many nanoseconds.
-    #[must_use]
-    pub fn of_length(start_ns: i64, length_ns: u64) -> Self {
-        Self {
-            start_ns,
-            end_ns: start_ns.saturating_add_unsigned(length_ns),
-        }
-    }
-
-    /// Its first moment.
-    #[must_use]
-    pub fn start_ns(self) -> i64 {
-        self.start_ns
-    }
-
-    /// Its end, exclusive.
-    #[must_use]
-    pub fn end_ns(self) -> i64 {
-        self.end_ns
-    }
-
-    /// Whether a moment is in it.
-    #[must_use]
-    pub fn contains(self, ns: i64) -> bool {
-        (self.start_ns..self.end_ns).contains(&ns)
-    }
-
-    /// What is in both; `None` if that is nothing.
-    #[must_use]
-    pub fn intersect(self, other: Self) -> Option<Self> {
-        let start_ns = self.start_ns.max(other.start_ns);
-        let end_ns = self.end_ns.min(other.end_ns);
-        (start_ns < end_ns).then_some(Self { start_ns, end_ns })
-    }
-}
 
 /// A stretch of time in which prices do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,19 +28,19 @@ pub(crate) fn segments(list: &PriceList, window: Window) -> Vec<Segment> {
         .iter()
         .map(|discount| stretches(discount, &list.zone, window))
         .collect();
-    let mut cuts = vec![window.start_ns, window.end_ns];
+    let mut cuts = vec![window.from_ns, window.to_ns];
     cuts.extend(list.periods.iter().flat_map(|p| [p.start_ns, p.end_ns]));
     cuts.extend(
         stretches
             .iter()
             .flatten()
-            .flat_map(|w| [w.start_ns, w.end_ns]),
+            .flat_map(|w| [w.from_ns, w.to_ns]),
     );
-    cuts.retain(|cut| (window.start_ns..=window.end_ns).contains(cut));
+    cuts.retain(|cut| (window.from_ns..=window.to_ns).contains(cut));
     cuts.sort_unstable();
     cuts.dedup();
     let holds_at = |stretches: &[Window], ns: i64| {
-        let after = stretches.partition_point(|stretch| stretch.start_ns <= ns);
+        let after = stretches.partition_point(|stretch| stretch.from_ns <= ns);
         after > 0 && stretches[after - 1].contains(ns)
     };
     let mut segments = Vec::with_capacity(cuts.len());
@@ -110,7 +50,10 @@ pub(crate) fn segments(list: &PriceList, window: Window) -> Vec<Segment> {
             u64::from(holds_at(stretches, start_ns)) << bit
         };
         segments.push(Segment {
-            window: Window { start_ns, end_ns },
+            window: Window {
+                from_ns: start_ns,
+                to_ns: end_ns,
+            },
             period: list
                 .periods
                 .iter()
@@ -125,8 +68,8 @@ pub(crate) fn segments(list: &PriceList, window: Window) -> Vec<Segment> {
 fn stretches(discount: &Discount, zone: &Zone, window: Window) -> Vec<Window> {
     let moment = |date: Option<crate::values::Date>, none| date.map_or(none, |d| zone.moment(d.0));
     let within = Window {
-        start_ns: moment(discount.from, i64::MIN),
-        end_ns: moment(discount.until, i64::MAX),
+        from_ns: moment(discount.from, i64::MIN),
+        to_ns: moment(discount.until, i64::MAX),
     };
     let Some(within) = within.intersect(window) else {
         return Vec::new();
@@ -136,7 +79,7 @@ fn stretches(discount: &Discount, zone: &Zone, window: Window) -> Vec<Window> {
     }
     let mut stretches = Vec::new();
     // The night before may reach into the window.
-    let mut day = date_at(zone, within.start_ns.saturating_sub(DAY_NS));
+    let mut day = date_at(zone, within.from_ns.saturating_sub(DAY_NS));
     loop {
         let Ok(next) = day.tomorrow() else {
             break;
@@ -147,17 +90,17 @@ fn stretches(discount: &Discount, zone: &Zone, window: Window) -> Vec<Window> {
             Some(hours) => (hours.from, hours.until, next),
             None => (midnight, midnight, next),
         };
-        let start_ns = zone.moment(day.to_datetime(from));
-        if start_ns >= within.end_ns {
+        let from_ns = zone.moment(day.to_datetime(from));
+        if from_ns >= within.to_ns {
             break;
         }
-        let end_ns = zone.moment(end_day.to_datetime(until));
+        let to_ns = zone.moment(end_day.to_datetime(until));
         let wanted = discount
             .days
             .iter()
             .any(|d| civil::Weekday::from(*d) == day.weekday());
         if wanted || discount.days.is_empty() {
-            stretches.extend(Window { start_ns, end_ns }.intersect(within));
+            stretches.extend(Window { from_ns, to_ns }.intersect(within));
         }
         day = next;
     }

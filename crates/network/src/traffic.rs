@@ -25,8 +25,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Of the namespace of the calling thread.
-    pub(crate) fn open(interfaces: Vec<String>) -> io::Result<Self> {
+    /// Of interfaces in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If `/proc` is not mounted.
+    pub fn open(interfaces: Vec<String>) -> io::Result<Self> {
         Ok(Self {
             counters: File::open("/proc/thread-self/net/dev")?,
             interfaces,

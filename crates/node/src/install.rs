@@ -1,5 +1,6 @@
 //! Makes a node one that runs Pods in microVMs.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,8 @@ pub struct Install {
     pub allow_annotations: Vec<String>,
     /// Files and directories of the host of which Pods may have copies, by `hostPath`.
     pub allow_host_paths: Vec<PathBuf>,
+    /// What usage journals tell price lists of every Pod of this node.
+    pub usage_annotations: BTreeMap<String, String>,
     /// Whether to restart containerd if that is needed.
     pub restart: bool,
     /// The node to label, if it can be.
@@ -290,6 +293,8 @@ impl Install {
         let policy = Policy {
             allow_annotations: self.allow_annotations.iter().cloned().collect(),
             allow_host_paths: self.allow_host_paths.iter().cloned().collect(),
+            node_name: self.node.clone(),
+            usage_annotations: self.usage_annotations.clone(),
         };
         let path = Programs::below(&versions.directory(version)).policy();
         // Strings alone: it cannot fail.

@@ -53,6 +53,7 @@ impl Node {
             handlers: vec!["skete".to_owned()],
             allow_annotations: Vec::new(),
             allow_host_paths: Vec::new(),
+            usage_annotations: Default::default(),
             restart: true,
             label: None,
             node: Some("worker-1".to_owned()),

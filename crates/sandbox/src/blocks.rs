@@ -2,15 +2,13 @@
 //! as disks. The host mounts none of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::block_device::{self, Numbers};
 use crate::error::EngineError;
-use crate::vm::Machine;
 
-/// A device of the host, by its numbers.
-type Numbers = (u64, u64);
+use crate::vm::Machine;
 
 /// The block devices that a container asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -82,7 +80,7 @@ impl Blocks {
             if !self.attached.contains_key(device) {
                 let serial = format!("block-{}", self.count);
                 self.count += 1;
-                let node = node(*device)?;
+                let node = block_device::node(*device)?;
                 let read_only = wanted.read_only.contains(device);
                 machine.attach_file(&serial, &node, read_only).await?;
                 let users = Vec::new();
@@ -113,22 +111,6 @@ impl Blocks {
             self.attached.remove(&device);
         }
     }
-}
-
-/// The device's node. Its links by number are udev's, which a small system lacks.
-fn node((major, minor): Numbers) -> Result<PathBuf, EngineError> {
-    let path = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/uevent"));
-    let named = std::fs::read_to_string(&path).and_then(|text| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("DEVNAME="))
-            .map(|name| Path::new("/dev").join(name))
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into())
-    });
-    named.map_err(|source| EngineError::Io {
-        action: "find the block device in",
-        path,
-        source,
-    })
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {

@@ -6,6 +6,7 @@ use std::fs;
 use crate::cgroup::PodCgroup;
 use crate::error::EngineError;
 use crate::layout::Layout;
+use crate::scratch;
 
 /// Writes down where the sandbox's cgroup is, before it is made.
 ///
@@ -33,7 +34,8 @@ pub fn remove(layout: &Layout) -> Result<(), EngineError> {
         cgroup.kill()?;
         cgroup.remove()?;
     }
-    layout.remove().map_err(|source| EngineError::Io {
+    let removed = scratch::uncount(layout).and_then(|()| layout.remove());
+    removed.map_err(|source| EngineError::Io {
         action: "remove",
         path: layout.run().to_owned(),
         source,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::agent::AgentError;
+use crate::block_device::NoDevice;
 use crate::cgroup::CgroupError;
 use crate::layout::LayoutError;
 use crate::policy::PolicyError;
@@ -12,6 +13,7 @@ use crate::rootfs::RootfsError;
 use crate::scratch::ScratchError;
 use crate::size::SizeError;
 use crate::volumes::VolumeError;
+use crate::volumes::disk::DiskVolumeError;
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,12 @@ pub enum EngineError {
     /// The container's volumes.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A volume with a file system on a block device.
+    #[error(transparent)]
+    DiskVolume(#[from] DiskVolumeError),
+    /// A block device of a volume.
+    #[error(transparent)]
+    Device(#[from] NoDevice),
     /// The container's `config.json`.
     #[error("read the container's specification {path}")]
     Spec {

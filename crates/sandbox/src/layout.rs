@@ -199,6 +199,12 @@ impl Layout {
         self.state.join("scratch.img")
     }
 
+    /// A link to the scratch disk's second name.
+    #[must_use]
+    pub fn scratch_counted(&self) -> PathBuf {
+        self.state.join("counted")
+    }
+
     /// Where the trial of KVM keeps its result until the machine starts anew.
     #[must_use]
     pub fn probe_cache(&self) -> &Path {

@@ -6,16 +6,19 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod block_device;
 mod blocks;
 pub mod cgroup;
 pub mod cleanup;
 pub mod container;
 pub mod description;
+mod disk_volumes;
 pub mod error;
 mod forward;
 pub mod host_files;
 pub mod layout;
 mod meter;
+mod mountinfo;
 pub mod network;
 pub mod policy;
 pub mod process;

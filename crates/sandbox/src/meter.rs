@@ -21,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 use crate::description::architecture;
 use crate::error::EngineError;
 use crate::layout::Layout;
+use crate::policy::Policy;
 use crate::sandbox::Sandbox;
 use crate::size;
 
@@ -60,13 +61,14 @@ impl Meter {
     pub(crate) fn open(
         layout: &Layout,
         config: &PodSandboxConfig,
+        policy: &Policy,
         size: &size::Size,
         overhead_mib: u64,
     ) -> Result<Self, EngineError> {
         let now = SystemClock.now().monotonic_ns;
         let beginning = beginning(config)?;
         let opening = Opening {
-            pod: pod(config),
+            pod: pod(config, policy),
             sandbox: layout.id().to_owned(),
             boot: boot_id(),
             // Nothing begins in the future.
@@ -182,7 +184,7 @@ impl Meter {
         let seen = Event::Host(journal.last);
         journal.tell(seen);
         journal.tell(Event::End(reason));
-        let Some(writer) = journal.writer.take() else {
+        let Some(mut writer) = journal.writer.take() else {
             return;
         };
         journal.traffic = None;
@@ -271,7 +273,7 @@ fn beginning(config: &PodSandboxConfig) -> Result<Beginning, EngineError> {
     })
 }
 
-fn pod(config: &PodSandboxConfig) -> Pod {
+fn pod(config: &PodSandboxConfig, policy: &Policy) -> Pod {
     let name = config.metadata.name.clone();
     let own = |(key, value): (&String, &String)| {
         let own = !key.starts_with(KUBELET_LABELS);
@@ -285,14 +287,14 @@ fn pod(config: &PodSandboxConfig) -> Pod {
         namespace: config.metadata.namespace.clone(),
         namespace_uid: None,
         labels,
-        node: node_name(),
+        node: policy.node_name.clone().unwrap_or_else(host_name),
         architecture: architecture().to_owned(),
         runtime: "skete".to_owned(),
-        annotations: BTreeMap::new(),
+        annotations: policy.usage_annotations.clone(),
     }
 }
 
-fn node_name() -> String {
+fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

@@ -28,9 +28,24 @@ fn with(resources: LinuxContainerResources) -> PodSandboxConfig {
 
 #[test]
 fn labels_are_the_pods_own() {
-    let pod = pod(&config());
+    let pod = pod(&config(), &Policy::default());
     assert_eq!(pod.labels, BTreeMap::from([("app".into(), "web".into())]));
     assert_eq!((pod.name.as_str(), pod.uid.as_str()), ("web-0", "u"));
+}
+
+#[test]
+fn the_nodes_administrator_says_what_price_lists_are_told() {
+    let policy = Policy {
+        node_name: Some("node-7".into()),
+        usage_annotations: [("spot".into(), "true".into())].into(),
+        ..Policy::default()
+    };
+    let mut config = config();
+    let own = ("spot".to_owned(), "false".to_owned());
+    config.annotations.extend([own]);
+    let pod = pod(&config, &policy);
+    assert_eq!(pod.node, "node-7");
+    assert_eq!(pod.annotations, policy.usage_annotations);
 }
 
 #[test]
@@ -84,6 +99,56 @@ fn what_was_before_the_sandbox_is_told_by_an_annotation() {
     assert_eq!(say(serde_json::to_string(&told).unwrap()).unwrap(), told);
     let refused = say(r#"{"since":1}"#.into()).unwrap_err().chain();
     assert!(refused.contains(annotations::USAGE), "{refused}");
+}
+
+/// With its cgroup, `/proc` and interfaces this process stands for a monitor. `cargo xtask bench
+/// usage` runs it.
+#[test]
+#[ignore = "a measurement"]
+fn a_heartbeat_takes_microseconds() {
+    const TURNS: u32 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let roots = crate::layout::Roots {
+        run: dir.path().into(),
+        state: dir.path().into(),
+    };
+    let layout = Layout::new(&roots, "test", "a").unwrap();
+    let size = size::Size::of_pod(&PodSandboxConfig::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let meter = runtime.block_on(async {
+        let meter = Meter::open(&layout, &config(), &Policy::default(), &size, 0).unwrap();
+        meter.on_disk().await.unwrap();
+        meter
+    });
+    meter.count(Some(Traffic::open(vec!["lo".into()]).unwrap()));
+    let cgroup = crate::cgroup::PodCgroup::new("/").unwrap();
+    let journals = layout.journals().all().unwrap();
+    let length = || journals[0].path.metadata().unwrap().len();
+    let (before, began) = (length(), cpu_time());
+    for _ in 0..TURNS {
+        meter.look(cgroup.cpu_ns(), std::process::id());
+    }
+    let took = (cpu_time() - began) / TURNS;
+    let bytes = (length() - before) / u64::from(TURNS);
+    let share = took.as_secs_f64() * 1000.0 / HEARTBEAT.as_secs_f64() * 100.0;
+    println!("{took:?} and {bytes} bytes per heartbeat; 1,000 Pods: {share:.2} % of a core");
+    meter.end(0, EndReason::Stopped);
+    meter.close();
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+#[test]
+fn a_pods_meter_takes_less_than_a_kibibyte() {
+    // Beside it a path, two names of interfaces, and three open files of the kernel's.
+    let paths = 300;
+    assert!(size_of::<Meter>() + paths < 1024, "{}", size_of::<Meter>());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! it: with them a Pod has more memory than the scheduler knows of, more disk than its limit, or no
 //! hardware wall around it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,12 @@ pub struct Policy {
     /// Files and directories of the host of which Pods may have copies, by `hostPath`.
     #[serde(default)]
     pub allow_host_paths: BTreeSet<PathBuf>,
+    /// The node's name, for usage journals; this machine's if there is none.
+    #[serde(default)]
+    pub node_name: Option<String>,
+    /// What usage journals tell price lists of every Pod of this node.
+    #[serde(default)]
+    pub usage_annotations: BTreeMap<String, String>,
 }
 
 impl Policy {

@@ -20,6 +20,7 @@ use crate::cgroup::{HostUsage, PodCgroup};
 use crate::cleanup;
 use crate::container::Container;
 use crate::description::Description;
+use crate::disk_volumes::DiskVolumes;
 use crate::error::EngineError;
 use crate::forward;
 use crate::layout::Layout;
@@ -31,8 +32,9 @@ use crate::programs::Programs;
 use crate::scratch;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
-use crate::vm::{Boot, Machine, SCRATCH_SERIAL};
+use crate::vm::{Boot, Machine, POWER_OFF, SCRATCH_SERIAL, WRITE_AND_POWER_OFF};
 use crate::volumes::Volumes;
+use crate::volumes::empty_dir::EmptyDisks;
 
 /// The exit code of processes whose VM is gone: 128 + SIGKILL.
 const GONE: u32 = 137;
@@ -120,7 +122,7 @@ impl Sandbox {
         let parent = if parent.is_empty() { "skete" } else { parent };
         let cgroup = PodCgroup::new(&format!("{parent}/{}", layout.id()))?;
         size.check_room(overhead_mib, cgroup.room_bytes())?;
-        let meter = Meter::open(&layout, &config, &size, overhead_mib)?;
+        let meter = Meter::open(&layout, &config, &policy, &size, overhead_mib)?;
         let make = || -> Result<(), EngineError> {
             layout.create().map_err(|source| EngineError::Io {
                 action: "create",
@@ -133,6 +135,9 @@ impl Sandbox {
             Ok(cgroup.join()?)
         };
         make().inspect_err(|_| meter.end(cgroup.cpu_ns(), EndReason::Failed))?;
+        let empty_disks = is_kubelets(&config)
+            .then(|| EmptyDisks::new(layout.scratch_templates(), size.scratch_bytes));
+        let volumes = Volumes::new(layout.id(), empty_disks);
         let timings = Timings::default();
         timings.record("cgroup", stopwatch);
         Ok(Arc::new(Self {
@@ -148,7 +153,7 @@ impl Sandbox {
             blocks: tokio::sync::Mutex::default(),
             machine: OnceLock::new(),
             containers: Mutex::default(),
-            volumes: Mutex::default(),
+            volumes: Mutex::new(volumes),
             exit: watch::Sender::new(None),
             stopping: watch::Sender::new(false),
             events,
@@ -165,6 +170,7 @@ impl Sandbox {
         if self.machine.get().is_some() {
             return Err(self.wrong_state("has been started already"));
         }
+        let disk_volumes = DiskVolumes::claim(&self.config.metadata.uid).await?;
         let stopwatch = Stopwatch::start();
         let attachment = match &self.netns {
             None => network::Attached::default(),
@@ -177,6 +183,12 @@ impl Sandbox {
             &self.layout.scratch(),
             self.size.scratch_bytes,
         )?;
+        if is_kubelets(&self.config)
+            && let Err(error) = scratch::count(&self.layout, self.config.log_directory.as_ref())
+        {
+            let error = EngineError::from(error).chain();
+            tracing::warn!(error, "the kubelet does not see what the Pod writes");
+        }
         self.timings.record("scratch", stopwatch);
         let programs = Programs::of_this_executable()?;
         let network::Attached {
@@ -207,6 +219,8 @@ impl Sandbox {
             .await
             .map_err(agent_failed)?;
         self.timings.record("configure", stopwatch);
+        let mounted = |place, name| self.lock_volumes().add_disk(place, name);
+        disk_volumes.mount(&machine, mounted).await?;
         // Nobody else sets it: `start` is called once.
         let _ = self.machine.set(Arc::clone(&machine));
         tokio::spawn(Arc::clone(self).forward_ports(Arc::clone(&machine)));
@@ -214,16 +228,16 @@ impl Sandbox {
         self.meter.tell(Used::Ready);
         tokio::spawn(Arc::clone(self).meter_host());
         tokio::spawn(Arc::clone(self).meter_guest());
-        tokio::spawn(Arc::clone(self).watch_machine(machine));
+        tokio::spawn(Arc::clone(self).watch_machine(machine, disk_volumes));
         Ok(())
     }
 
     /// A kubelet may resize its Pods; nobody else does.
     fn max_memory_mib(&self) -> u64 {
-        if self.config.linux.cgroup_parent.is_empty() {
-            0
-        } else {
+        if is_kubelets(&self.config) {
             machine_memory_mib()
+        } else {
+            0
         }
     }
 
@@ -265,7 +279,7 @@ impl Sandbox {
     }
 
     /// Follows the VM to its end: every process that still ran has then ended too.
-    async fn watch_machine(self: Arc<Self>, machine: Arc<Machine>) {
+    async fn watch_machine(self: Arc<Self>, machine: Arc<Machine>, disk_volumes: DiskVolumes) {
         let reason = machine.ended().await;
         let asked = *self.stopping.borrow();
         if !asked {
@@ -285,6 +299,8 @@ impl Sandbox {
                 }
             }
         }
+        // The kubelet unmounts them next, and looks whether their devices are free.
+        drop(disk_volumes);
         let why = if asked {
             EndReason::Stopped
         } else {
@@ -317,7 +333,11 @@ impl Sandbox {
             Some(machine) => {
                 // While there are counters.
                 self.look();
-                machine.power_off().await;
+                let limit = match self.lock_volumes().has_disks() {
+                    true => WRITE_AND_POWER_OFF,
+                    false => POWER_OFF,
+                };
+                machine.power_off(limit).await;
                 self.wait().await;
                 // Before the CNI plugins look for their addresses.
                 self.detach_network();
@@ -480,6 +500,11 @@ impl Sandbox {
             state,
         }
     }
+}
+
+/// Only the kubelet says in which cgroup a Pod belongs.
+fn is_kubelets(config: &PodSandboxConfig) -> bool {
+    !config.linux.cgroup_parent.is_empty()
 }
 
 /// A guest has a kernel of its own: no process in it can be in a namespace of the host's.

@@ -4,12 +4,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::{SeekFrom, seek};
+
+use crate::layout::Layout;
 
 /// The smallest scratch disk, in bytes: ext4 wants some room.
 pub const MIN_BYTES: u64 = 16 << 20;
@@ -20,7 +22,7 @@ pub enum ScratchError {
     /// A file of the host.
     #[error("{action} {path}")]
     Io {
-        /// `create`, `copy to` or `rename to`.
+        /// `create`, `copy to`, `rename to` or `count the scratch disk in`.
         action: &'static str,
         /// On the host's disk.
         path: PathBuf,
@@ -57,6 +59,39 @@ pub fn create(templates: &Path, path: &Path, bytes: u64) -> Result<(), ScratchEr
         path: path.to_owned(),
         source,
     })
+}
+
+/// Gives the scratch disk a second name in the directory of its Pod's logs. The kubelet counts the
+/// blocks of files there as ephemeral storage of the Pod, and evicts it for them; what the guest
+/// has written it cannot see elsewhere.
+///
+/// # Errors
+/// If the directory is on another file system.
+pub fn count(layout: &Layout, logs: &Path) -> Result<(), ScratchError> {
+    let name = logs.join(format!("{}.scratch", layout.id()));
+    let counted = layout.scratch_counted();
+    // First, so that whoever removes the sandbox finds it.
+    let linked = std::os::unix::fs::symlink(&name, &counted)
+        .and_then(|()| fs::hard_link(layout.scratch(), &name));
+    linked.map_err(|source| ScratchError::Io {
+        action: "count the scratch disk in",
+        path: logs.to_owned(),
+        source,
+    })
+}
+
+/// Takes the second name away, if there is one.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn uncount(layout: &Layout) -> io::Result<()> {
+    let Ok(name) = fs::read_link(layout.scratch_counted()) else {
+        return Ok(());
+    };
+    match fs::remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Formats under a name of its own and renames, so that no other process sees half a template.
@@ -137,20 +172,13 @@ fn copy_data(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_range(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let (mut read_at, mut write_at) = (start, start);
-    while read_at < end {
-        let length = usize::try_from(end - read_at).unwrap_or(usize::MAX);
-        let copied = rustix::fs::copy_file_range(
-            source,
-            Some(&mut read_at),
-            target,
-            Some(&mut write_at),
-            length,
-        )?;
-        if copied == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+fn copy_range(source: &File, mut target: &File, start: u64, end: u64) -> io::Result<()> {
+    seek(source, SeekFrom::Start(start))?;
+    seek(target, SeekFrom::Start(start))?;
+    // In the kernel, where it can: the two may be on different file systems.
+    let copied = io::copy(&mut source.take(end - start), &mut target)?;
+    if copied < end - start {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())
 }

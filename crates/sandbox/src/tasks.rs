@@ -38,11 +38,22 @@ impl Sandbox {
         let placed = self
             .lock_volumes()
             .place(&mut spec, &self.config, &self.policy)?;
+        for (serial, file) in &placed.disks {
+            machine.attach_scratch(serial, file).await?;
+        }
         put_volumes(machine, placed.requests).await?;
+        for (name, layers) in placed.images {
+            let mut volume = agent::PutVolumeRequest {
+                name,
+                ..Default::default()
+            };
+            volume.set_image(machine.attach_layers(&layers).await?);
+            put_volumes(machine, vec![volume]).await?;
+        }
         let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
         let stopwatch = Stopwatch::start();
-        let disk = machine.attach_layers(&asked.rootfs).await?;
+        let disk = machine.attach_layers(&asked.rootfs.layers).await?;
         self.timings.record("layers", stopwatch);
         let stopwatch = Stopwatch::start();
         let serial = disk.serial.clone();
@@ -200,7 +211,7 @@ impl Sandbox {
         }
     }
 
-    fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
+    pub(crate) fn lock_volumes(&self) -> MutexGuard<'_, Volumes> {
         self.volumes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -18,7 +18,6 @@ use crate::agent::{Agent, request};
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::programs::Programs;
-use crate::rootfs::Rootfs;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 
@@ -33,7 +32,9 @@ fn boot_deadline(accelerator: Accelerator) -> Duration {
     })
 }
 /// How long a guest may take to power itself off before the monitor is killed.
-const POWER_OFF: Duration = Duration::from_secs(3);
+pub(crate) const POWER_OFF: Duration = Duration::from_secs(3);
+/// The same if it first has to write what outlives it.
+pub(crate) const WRITE_AND_POWER_OFF: Duration = Duration::from_secs(60);
 
 /// A running VM.
 pub struct Machine {
@@ -69,9 +70,7 @@ impl Machine {
         let vsock = start_vsock(boot.layout, &boot.programs.vsock()?)?;
         timings.record("vsock", stopwatch);
         let asked = Instant::now();
-        let mut scratch = Disk::whole(SCRATCH_SERIAL, &boot.layout.scratch(), false)
-            .map_err(skete_hypervisor::Error::from)?;
-        scratch.ephemeral = true;
+        let scratch = scratch_disk(SCRATCH_SERIAL, &boot.layout.scratch())?;
         let config = VmConfig {
             id: boot.layout.id().to_owned(),
             kernel: boot.programs.kernel()?,
@@ -138,14 +137,14 @@ impl Machine {
         }
     }
 
-    /// Plugs in the layers of a container as one read-only disk.
+    /// Plugs in layers, the lowest first, as one read-only disk.
     ///
     /// # Errors
     /// If a layer cannot be opened or the monitor refuses.
-    pub async fn attach_layers(&self, rootfs: &Rootfs) -> Result<agent::LayerDisk, EngineError> {
+    pub async fn attach_layers(&self, layers: &[PathBuf]) -> Result<agent::LayerDisk, EngineError> {
         let serial = format!("layers-{}", self.disks.fetch_add(1, Ordering::Relaxed));
         let extents =
-            skete_hypervisor::concatenate(&rootfs.layers).map_err(skete_hypervisor::Error::from)?;
+            skete_hypervisor::concatenate(layers).map_err(skete_hypervisor::Error::from)?;
         let layer = |extent: &skete_hypervisor::Extent| agent::Extent {
             offset: extent.offset,
             length: extent.length,
@@ -180,6 +179,14 @@ impl Machine {
         Ok(self.vm.attach_disk(&disk).await?)
     }
 
+    /// Plugs in a disk whose content is worthless once the guest has ended.
+    ///
+    /// # Errors
+    /// If it cannot be opened or the monitor refuses.
+    pub async fn attach_scratch(&self, serial: &str, file: &Path) -> Result<(), EngineError> {
+        Ok(self.vm.attach_disk(&scratch_disk(serial, file)?).await?)
+    }
+
     /// Changes the guest's memory.
     ///
     /// # Errors
@@ -196,8 +203,8 @@ impl Machine {
         Ok(self.vm.detach_disk(serial).await?)
     }
 
-    /// Lets the guest power itself off, and kills the monitor if it does not.
-    pub async fn power_off(&self) {
+    /// Lets the guest power itself off, and kills the monitor if it does not within `limit`.
+    pub async fn power_off(&self, limit: Duration) {
         let off = async {
             // The answer may never come: the guest is going down.
             let _ = self
@@ -207,7 +214,7 @@ impl Machine {
                 .await;
             self.vm.wait().await;
         };
-        if tokio::time::timeout(POWER_OFF, off).await.is_err() {
+        if tokio::time::timeout(limit, off).await.is_err() {
             self.kill().await;
         }
     }
@@ -216,6 +223,12 @@ impl Machine {
     pub async fn kill(&self) {
         self.vm.kill().await;
     }
+}
+
+fn scratch_disk(serial: &str, file: &Path) -> Result<Disk, EngineError> {
+    let mut disk = Disk::whole(serial, file, false).map_err(skete_hypervisor::Error::from)?;
+    disk.ephemeral = true;
+    Ok(disk)
 }
 
 /// The vsock device's process. It ends when this is dropped.

@@ -59,6 +59,11 @@ fn docker_and_kubectl_habits_are_understood() {
         "skete run --net none --name x -d -p 80:80 -e A=B -m 1g --cpus 2 x",
         "skete run -",
         "skete completion bash",
+        "skete cost -p fargate --since 1h --by namespace -o json",
+        "skete cost estimate a.yaml dir - -p fargate -p ./own.toml -o json",
+        "skete invoice --tenant a --month 2026-11 -p fargate -o focus --from a.jsonl",
+        "skete prices list",
+        "skete prices check a.toml b.toml",
         "skete --root /a ps --run-root /b",
     ] {
         let parsed = Cli::try_parse_from(line.split_whitespace());

@@ -15,8 +15,6 @@ pub const DEFAULT_RUN_ROOT: &str = "/run/skete";
 pub const ROOT_ENV: &str = "SKETE_ROOT";
 /// Environment variable that names the runtime root.
 pub const RUN_ROOT_ENV: &str = "SKETE_RUN_ROOT";
-/// Environment variable that names the price list.
-pub const PRICES_ENV: &str = "SKETE_PRICES";
 pub use skete_cri_api::OWN_NAMESPACE as NAMESPACE;
 
 /// The program that is the engine.

@@ -104,7 +104,7 @@ impl Cost {
     }
 
     fn line(&self) -> String {
-        let amount = prices::decimal(&self.exact, 2);
+        let amount = prices::decimal(&self.exact, prices::DIGITS);
         format!("; {amount} {} by {}", self.currency, self.price_list)
     }
 }

@@ -15,7 +15,7 @@ use crate::lock::{self, Lock};
 use crate::net;
 use crate::paths::Paths;
 use crate::pods::{NEW_PREFIX, TRASH_PREFIX};
-use crate::record::{End, PodId, PodRecord, boot_id};
+use crate::record::{End, PodId, PodRecord, SHORT_ID, boot_id};
 
 /// What there is to do.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,8 @@ pub fn look(paths: &Paths) -> io::Result<Work> {
         }
     }
     for name in sockets {
-        if !active.iter().any(|id| id.short() == name) {
+        // What has another name is another's: containerd may put its own shims' sockets here.
+        if name.len() == SHORT_ID && !active.iter().any(|id| id.short() == name) {
             work.sockets.push(paths.sockets().join(name));
         }
     }

@@ -188,15 +188,19 @@ fn a_record_that_a_loss_of_power_has_emptied_is_known_by_the_first_one() {
 }
 
 #[test]
-fn sockets_of_nobody_are_removed() {
+fn sockets_of_nobody_are_removed_and_those_of_others_are_not() {
     let root = root();
     let directory = root.paths.sockets().join("0123456789ab");
     std::fs::create_dir_all(&directory).unwrap();
+    // As containerd names them.
+    let another = root.paths.sockets().join("0123456789ab".repeat(5));
+    std::fs::write(&another, "").unwrap();
 
     let work = look(&root.paths).unwrap();
     assert!(carry_out_now(&root.paths, work).is_empty());
 
     assert!(!directory.exists());
+    assert!(another.exists());
 }
 
 #[test]

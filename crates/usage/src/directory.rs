@@ -6,9 +6,10 @@ use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use crate::fold::{Window, fold};
+use crate::fold::fold;
 use crate::pod_use::PodUse;
 use crate::reader::{JournalError, Reader};
+use crate::window::Window;
 
 /// What a journal's name ends with.
 const SUFFIX: &str = ".journal";
@@ -28,11 +29,11 @@ pub struct JournalFile {
     pub boot: String,
 }
 
-/// A journal that cannot be counted.
+/// A journal that cannot be counted, or a directory of them that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}")]
 pub struct ReadError {
-    /// The file.
+    /// The file or directory.
     pub path: PathBuf,
     /// What is wrong with it.
     #[source]
@@ -60,7 +61,7 @@ impl Directory {
     ///
     /// # Errors
     /// If a directory cannot be read.
-    pub fn all(&self) -> io::Result<Vec<JournalFile>> {
+    pub fn all(&self) -> Result<Vec<JournalFile>, ReadError> {
         let mut all = Vec::new();
         for boot in names(&self.root)? {
             let below = self.root.join(&boot);
@@ -80,7 +81,7 @@ impl Directory {
         boot: &str,
         namespace: &str,
         sandbox: &str,
-    ) -> io::Result<Vec<JournalFile>> {
+    ) -> Result<Vec<JournalFile>, ReadError> {
         let below = self.root.join(boot).join(namespace);
         let mut journals = journals(&below, boot)?;
         let prefix = format!("{sandbox}-");
@@ -132,7 +133,7 @@ impl JournalFile {
     }
 }
 
-fn journals(directory: &Path, boot: &str) -> io::Result<Vec<JournalFile>> {
+fn journals(directory: &Path, boot: &str) -> Result<Vec<JournalFile>, ReadError> {
     let mut names = names(directory)?;
     names.retain(|name| name.ends_with(SUFFIX));
     let file = |name: String| JournalFile {
@@ -143,16 +144,21 @@ fn journals(directory: &Path, boot: &str) -> io::Result<Vec<JournalFile>> {
 }
 
 /// Names in a directory, in their order; none if it is not there.
-fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
+fn names(directory: &Path) -> Result<Vec<String>, ReadError> {
+    let read = || {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            // What is not UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        // What is not UTF-8 is none of ours.
-        names.extend(entry?.file_name().into_string().ok());
+    match read() {
+        Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| ReadError {
+            path: directory.to_owned(),
+            source: error.into(),
+        }),
     }
-    names.sort();
-    Ok(names)
 }

@@ -10,27 +10,7 @@ use crate::clock::Moment;
 use crate::pod_use::{Ended, PodUse, Size, Span, Used};
 use crate::reader::{JournalError, Reader};
 use crate::record::{Counters, Event, Opening};
-
-/// A stretch of time to look at, in nanoseconds since the Unix epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Where it begins.
-    pub from_ns: i64,
-    /// Where it ends, exclusive.
-    pub to_ns: i64,
-}
-
-impl Window {
-    /// All the time there is.
-    pub const ALL: Self = Self {
-        from_ns: i64::MIN,
-        to_ns: i64::MAX,
-    };
-
-    fn holds(&self, at: i64) -> bool {
-        (self.from_ns..self.to_ns).contains(&at)
-    }
-}
+use crate::window::Window;
 
 /// Folds a journal into what was used within the window; `running` tells whether its writer is
 /// alive. Windows that follow each other add up to the window that they make together.
@@ -112,8 +92,8 @@ impl Fold {
             Event::Requested(requested) => self.resize(Sizes { requested, ..sizes }),
             Event::Limits(limits) => self.resize(Sizes { limits, ..sizes }),
             Event::Host(counters) => self.settle(now, counters),
-            Event::Start(_) if self.window.holds(now) => self.container_starts += 1,
-            Event::Image(bytes) if self.window.holds(now) => {
+            Event::Start(_) if self.window.contains(now) => self.container_starts += 1,
+            Event::Image(bytes) if self.window.contains(now) => {
                 self.image_bytes = self.image_bytes.saturating_add(bytes);
             }
             Event::End(_) => self.ended = true,

@@ -39,6 +39,8 @@ pub struct Writer<C = SystemClock> {
     length: u64,
     /// A part of a record stands after them, and could not be cut off.
     torn: bool,
+    /// Whether the directories that lead to the file were given to be put on the disk.
+    named: bool,
 }
 
 impl<C: Clock> Writer<C> {
@@ -65,6 +67,7 @@ impl<C: Clock> Writer<C> {
             sequence: 0,
             length: 0,
             torn: false,
+            named: false,
         };
         let begun = writer
             .file
@@ -134,12 +137,12 @@ impl<C: Clock> Writer<C> {
     ///
     /// # Errors
     /// If the process has too many files open.
-    pub fn pending(&self) -> Result<Pending, WriteError> {
+    pub fn pending(&mut self) -> Result<Pending, WriteError> {
         let file = self.file.try_clone();
         Ok(Pending {
             file: file.map_err(failed("sync", &self.path))?,
             path: self.path.clone(),
-            named: self.sequence > 1,
+            named: std::mem::replace(&mut self.named, true),
         })
     }
 

@@ -4,11 +4,11 @@ use std::process::Command;
 use super::*;
 use crate::clock::SystemClock;
 use crate::directory::Directory;
-use crate::fold::Window;
 use crate::pod_use::Ended;
 use crate::reader::Reader;
 use crate::record::tests::opening;
 use crate::record::{Counters, EndReason};
+use crate::window::Window;
 
 fn host(cpu_ns: u64) -> Event {
     Event::Host(Counters {
@@ -22,7 +22,10 @@ fn a_journal_is_closed_to_others_and_survives_what_is_pending() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("usage/boot/skete/a-1.journal");
     let mut writer = Writer::create(&path, opening(), SystemClock).unwrap();
-    writer.pending().unwrap().sync().unwrap();
+    writer.write(host(1)).unwrap();
+    let first = writer.pending().unwrap();
+    assert!(!first.named, "the way to a new file is put on the disk too");
+    first.sync().unwrap();
     writer.write(Event::End(EndReason::Ended)).unwrap();
     writer.pending().unwrap().sync().unwrap();
 

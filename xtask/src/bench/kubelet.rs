@@ -1,9 +1,9 @@
 //! Pods on a real node: how long from `kubectl` until they are Ready, and what an idle one costs
-//! the host, with runc and gVisor's runsc in turn with ours.
+//! the host, with runc in turn with ours. Debian's runsc has no shim, and runc's runs it only as
+//! far as a Pod's first container.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -14,7 +14,7 @@ use crate::cluster::{self, Cluster};
 use crate::command::{Failure, output, run};
 
 /// The runtimes in turn, each by a RuntimeClass of its name.
-const RUNTIMES: [&str; 3] = ["skete", "runc", "runsc"];
+const RUNTIMES: [&str; 2] = ["skete", "runc"];
 /// Starts of which the median counts.
 const STARTS: usize = 5;
 /// How long an idle Pod is watched.
@@ -31,42 +31,9 @@ pub(super) fn rows(_: &Bench) -> Result<Rows, Failure> {
 
 fn set_up(node: &Cluster) -> Result<(), Failure> {
     cluster::up(node)?;
-    add_runsc(node)?;
-    // Restarts containerd, too.
     cluster::install_skete(node)?;
-    let class = |name| {
-        format!(
-            "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: {name}}}\n\
-             handler: {name}\n"
-        )
-    };
-    node.apply(&["runc", "runsc"].map(class).join("---\n"))
-}
-
-/// Debian's runsc has no shim of its own: runc's runs it, as it does for Docker. The platform is
-/// the one that needs no KVM.
-fn add_runsc(node: &Cluster) -> Result<(), Failure> {
-    let wrapper = node.dir().join("opt/bin/runsc");
-    let write = |path: &Path, text: &str| {
-        fs::write(path, text).map_err(|error| Failure::io(path.display(), &error))
-    };
-    write(
-        &wrapper,
-        "#!/bin/sh\nexec /usr/bin/runsc --platform=ptrace --ignore-cgroups \"$@\"\n",
-    )?;
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))
-        .map_err(|error| Failure::io(wrapper.display(), &error))?;
-    write(
-        &node.dir().join("etc/containerd/conf.d/runsc.toml"),
-        &format!(
-            "version = 3\n\
-             [plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runsc]\n\
-             runtime_type = \"io.containerd.runc.v2\"\n\
-             [plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runsc.options]\n\
-             BinaryName = {wrapper:?}\n\
-             Root = \"{}/runsc\"\n",
-            node.run_dir().display()
-        ),
+    node.apply(
+        "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: runc}\nhandler: runc\n",
     )
 }
 
@@ -82,15 +49,17 @@ fn measure(node: &Cluster) -> Result<Rows, Failure> {
             }
         }
     }
-    let [ours, others @ ..] = times.map(median);
-    let mut rows = vec![(
-        "Pod until Ready, through kubectl and the kubelet".into(),
-        format!("{:.0} ms", ours * 1000.0),
-    )];
-    for (runtime, theirs) in RUNTIMES[1..].iter().zip(others) {
-        let value = format!("{:.1} × ({:.0} ms theirs)", ours / theirs, theirs * 1000.0);
-        rows.push((format!("the same to {runtime}, in turn"), value));
-    }
+    let [ours, theirs] = times.map(median);
+    let mut rows = vec![
+        (
+            "Pod until Ready, through kubectl and the kubelet".into(),
+            format!("{:.0} ms", ours * 1000.0),
+        ),
+        (
+            "the same to runc, in turn".into(),
+            format!("{:.1} × ({:.0} ms theirs)", ours / theirs, theirs * 1000.0),
+        ),
+    ];
     for runtime in RUNTIMES {
         let pod = Pod::new(node, runtime);
         pod.start()?;

@@ -3,9 +3,11 @@
 
 mod beside;
 mod instructions;
+mod invoice;
 mod kubelet;
 mod memory;
 mod start;
+mod usage;
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ const PARTS: &[Part] = &[
     ("layer", |_| conversion()),
     ("crowd", Bench::crowd),
     ("kills", Bench::kills),
+    ("invoice", |_| invoice::rows()),
+    ("usage", |_| usage::rows()),
     ("kubelet", kubelet::rows),
 ];
 

@@ -62,6 +62,12 @@ const IMAGES: &[Image] = &[
         names: &["e2e-test-images/agnhost:2.56"],
     },
     Image {
+        set: Set::Small,
+        layers: &["base", "postgres"],
+        config: r#""Cmd":["postgres"],"User":"999:999""#,
+        names: &["library/postgres:15"],
+    },
+    Image {
         set: Set::Tests,
         layers: &["base"],
         config: r#""Cmd":["sh"],"User":"1234""#,

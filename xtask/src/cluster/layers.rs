@@ -21,6 +21,7 @@ pub(crate) const NAMES: &[&str] = &[
     "nginx",
     "nnp",
     "pause",
+    "postgres",
     "regression",
     "tools",
 ];
@@ -29,6 +30,10 @@ pub(crate) const NAMES: &[&str] = &[
 const TOOLS: &[&str] = &[
     "bash", "curl", "dig", "getent", "ip", "iperf", "ipcmk", "ipcrm", "ipcs", "nc", "nslookup",
 ];
+
+/// Where Debian has PostgreSQL's programs and libraries, and what else it reads.
+const POSTGRES: &str = "/usr/lib/postgresql/15";
+const POSTGRES_SHARE: &str = "/usr/share/postgresql/15";
 
 /// Options of Debian's busybox-static that are turned on and off. As it is, its shell drops
 /// variables whose names have a `-` or `.`, and runs its own applets where another program of that
@@ -63,6 +68,7 @@ impl Layers {
         let made = match name {
             "base" => base(&root),
             "tools" => tools(&root),
+            "postgres" => postgres(&root),
             "pause" => self.pause(&root),
             "agnhost" => self.agnhost(&root),
             "nnp" => install("nnp", &root.join("usr/local/bin/nnp"), 0o6755),
@@ -161,16 +167,7 @@ fn tools(root: &Path) -> Result<(), Failure> {
         let program =
             fs::canonicalize(&path).map_err(|error| Failure::io(path.display(), &error))?;
         copy(&program, &root.join("bin").join(name), 0o755)?;
-        let libraries = output(Command::new("ldd").arg(&program)).unwrap_or_default();
-        for library in libraries
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-        {
-            let to = root.join(library.trim_start_matches('/'));
-            if !to.exists() {
-                copy(Path::new(library), &to, 0o755)?;
-            }
-        }
+        copy_libraries(&program, root)?;
     }
     write(
         &root.join("etc/passwd"),
@@ -183,6 +180,38 @@ fn tools(root: &Path) -> Result<(), Failure> {
         "root:x:0:\ndaemon:x:1:\nnogroup:x:65534:\nuser-defined-in-image:x:1000:\n\
          group-defined-in-image:x:50000:user-defined-in-image\n",
     )
+}
+
+/// Debian's PostgreSQL, where Debian has it, and the user that it runs as.
+fn postgres(root: &Path) -> Result<(), Failure> {
+    let at_home = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
+    let programs = Path::new(POSTGRES).join("bin");
+    make_dir(&root.join("usr/local/bin"))?;
+    for name in ["initdb", "postgres", "psql"] {
+        let program = programs.join(name);
+        copy(&program, &at_home(&program), 0o755)?;
+        link(
+            &program.display().to_string(),
+            &root.join("usr/local/bin").join(name),
+        )?;
+        copy_libraries(&program, root)?;
+    }
+    // What `initdb` puts into every database.
+    for name in ["dict_snowball.so", "plpgsql.so"] {
+        let library = Path::new(POSTGRES).join("lib").join(name);
+        copy(&library, &at_home(&library), 0o644)?;
+    }
+    let shared = Path::new(POSTGRES_SHARE);
+    make_dir(&at_home(shared.parent().unwrap_or(shared)))?;
+    run(Command::new("cp")
+        .args(["--recursive", "--dereference"])
+        .arg(shared)
+        .arg(at_home(shared)))?;
+    write(
+        &root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n",
+    )?;
+    write(&root.join("etc/group"), "root:x:0:\npostgres:x:999:\n")
 }
 
 fn page(dir: &Path) -> Result<(), Failure> {
@@ -301,6 +330,21 @@ fn debian_source(package: &str, work: &Path) -> Result<PathBuf, Failure> {
 /// Copies a program of the cluster's into a layer.
 fn install(program: &str, to: &Path, mode: u32) -> Result<(), Failure> {
     copy(&programs::path(program)?, to, mode)
+}
+
+/// Copies the libraries that a program of the machine is linked with, to where it looks for them.
+fn copy_libraries(program: &Path, root: &Path) -> Result<(), Failure> {
+    let libraries = output(Command::new("ldd").arg(program)).unwrap_or_default();
+    for library in libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        let to = root.join(library.trim_start_matches('/'));
+        if !to.exists() {
+            copy(Path::new(library), &to, 0o755)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the files of a directory, not its directories.

@@ -246,6 +246,7 @@ pub(crate) fn test(cluster: &Cluster, filter: &[&str]) -> Result<(), Failure> {
         .args(filter)
         .env("SKETE_TEST_CLUSTER", command)
         .env("SKETE_TEST_PREFIX", skete::prefix(cluster))
+        .env("SKETE_TEST_ROOT", cluster.dir().join("skete"))
         .env("SKETE_TEST_RUN_ROOT", cluster.run_dir()))
 }
 

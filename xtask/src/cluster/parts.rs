@@ -96,7 +96,7 @@ pub(crate) fn all(cluster: &Cluster) -> Result<Vec<Part>, Failure> {
              --proxy-client-key-file={dir}/pki/front-proxy.key
              --authorization-mode=Node,RBAC --allow-privileged=true
              --enable-admission-plugins=NodeRestriction
-             --feature-gates=MutatingAdmissionPolicy=true
+             --feature-gates=MutatingAdmissionPolicy=true,ImageVolume=true
              --runtime-config=admissionregistration.k8s.io/v1beta1=true"
         ),
     )?;

@@ -11,7 +11,7 @@ use crate::charge::{ChargeError, Charges, Pricing, billed_bounds, distance, shar
 use crate::money::Money;
 use crate::prices::Prices;
 use crate::rules::Meter;
-use crate::timeline::Window;
+use skete_usage::Window;
 
 /// Most allocations of an answer.
 const MAX_ALLOCATIONS: usize = 200_000;
@@ -155,7 +155,7 @@ pub(super) fn compute(query: &Query, known: Known<'_>) -> Result<Allocations, Qu
         let key = key(&query.aggregate, used, known.node);
         let first = query
             .steps
-            .partition_point(|step| step.end_ns() <= bounds.start_ns());
+            .partition_point(|step| step.to_ns <= bounds.from_ns);
         for (index, step) in query.steps.iter().enumerate().skip(first) {
             let Some(billed) = step.intersect(bounds) else {
                 break;
@@ -241,9 +241,10 @@ impl Part<'_> {
 }
 
 fn union(a: Window, b: Window) -> Window {
-    let start_ns = a.start_ns().min(b.start_ns());
-    let end_ns = a.end_ns().max(b.end_ns());
-    Window::of_length(start_ns, end_ns.abs_diff(start_ns))
+    Window {
+        from_ns: a.from_ns.min(b.from_ns),
+        to_ns: a.to_ns.max(b.to_ns),
+    }
 }
 
 /// Adds what a Pod had and used within a window; comes back with the time from its first moment in it
@@ -263,14 +264,14 @@ fn add_clipped(totals: &mut Totals, used: &PodUse, window: Window) -> Option<Win
 
 fn clipped(span: &Span, part: Window) -> Span {
     let length = distance(span.start_ns, span.end_ns);
-    let from = distance(span.start_ns, part.start_ns());
-    let until = distance(span.start_ns, part.end_ns());
+    let from = distance(span.start_ns, part.from_ns);
+    let until = distance(span.start_ns, part.to_ns);
     let of = |total: u128| share(total, until, length) - share(total, from, length);
     let small = |total: u64| u64::try_from(of(total.into())).unwrap_or(total);
     let used = span.used;
     Span {
-        start_ns: part.start_ns(),
-        end_ns: part.end_ns(),
+        start_ns: part.from_ns,
+        end_ns: part.to_ns,
         used: Used {
             cpu_ns: small(used.cpu_ns),
             memory_byte_ns: of(used.memory_byte_ns),
@@ -290,8 +291,8 @@ pub(super) fn machine(known: Known<'_>, window: Window) -> Option<PodUse> {
         .ok()?
         .intersect(window)?;
     let span = Span {
-        start_ns: up.start_ns(),
-        end_ns: up.end_ns(),
+        start_ns: up.from_ns,
+        end_ns: up.to_ns,
         provisioned: node.size,
         requested: node.size,
         limits: Size::default(),

@@ -12,7 +12,7 @@ use super::allocation::{Allocation, Allocations, machine_costs};
 use super::query::Query;
 use crate::invoice::timestamp;
 use crate::money::{Money, short};
-use crate::timeline::Window;
+use skete_usage::Window;
 
 /// Digits after the point at most.
 const DIGITS: u32 = 18;
@@ -72,8 +72,8 @@ struct Bounds {
 impl From<Window> for Bounds {
     fn from(window: Window) -> Self {
         Self {
-            start: timestamp(window.start_ns()).to_string(),
-            end: timestamp(window.end_ns()).to_string(),
+            start: timestamp(window.from_ns).to_string(),
+            end: timestamp(window.to_ns).to_string(),
         }
     }
 }
@@ -239,15 +239,12 @@ fn common(allocation: &Allocation) -> Common {
 
 /// An amount times time by the time of a window: its average.
 fn per(amount: u128, unit: u128, bounds: Window) -> BigRational {
-    let length = bounds.end_ns().abs_diff(bounds.start_ns());
+    let length = bounds.to_ns.abs_diff(bounds.from_ns);
     BigRational::new(amount.into(), (u128::from(length.max(1)) * unit).into())
 }
 
 fn minutes(bounds: Window) -> Exact {
-    Exact::of(
-        bounds.end_ns().abs_diff(bounds.start_ns()).into(),
-        HOUR / 60,
-    )
+    Exact::of(bounds.to_ns.abs_diff(bounds.from_ns).into(), HOUR / 60)
 }
 
 fn full<'a>(name: &'a str, allocation: &'a Allocation, step: Window) -> AllocationAnswer<'a> {

@@ -11,7 +11,7 @@ use super::{Known, Node};
 use crate::charge::{Charges, Pricing, window_of};
 use crate::money::{Money, short};
 use crate::prices::Prices;
-use crate::timeline::Window;
+use skete_usage::Window;
 
 /// Digits after the point at most.
 const DIGITS: u32 = 18;
@@ -65,7 +65,7 @@ fn header(text: &mut String, name: &str, kind: &str, help: &str) {
 fn node(text: &mut String, known: Known<'_>) {
     let hour = Window::of_length(known.now_ns, HOUR_NS);
     let in_an_hour = Known {
-        now_ns: hour.end_ns(),
+        now_ns: hour.to_ns,
         ..known
     };
     let Some((_, costs)) = machine_costs(in_an_hour, hour) else {

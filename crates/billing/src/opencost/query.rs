@@ -4,7 +4,7 @@ use super::QueryError;
 use super::filter::Filter;
 use super::property::Property;
 use super::window::{duration, parse};
-use crate::timeline::Window;
+use skete_usage::Window;
 
 /// Most steps of a window.
 const MAX_STEPS: i64 = 10_000;
@@ -77,15 +77,15 @@ impl Query {
             }
         }
         let window = window.ok_or(QueryError::Missing("window"))?;
-        let length = window.end_ns() - window.start_ns();
+        let length = window.to_ns - window.from_ns;
         let step = step.filter(|_| !accumulate).unwrap_or(length).min(length);
         if length.div_euclid(step) >= MAX_STEPS {
             let problem = format!("the window has more than {MAX_STEPS} steps: want a longer step");
             return Err(QueryError::value("step", problem));
         }
         let step_ns = step.unsigned_abs();
-        let starts = (window.start_ns()..window.end_ns())
-            .step_by(usize::try_from(step).unwrap_or(usize::MAX));
+        let starts =
+            (window.from_ns..window.to_ns).step_by(usize::try_from(step).unwrap_or(usize::MAX));
         let cut = starts.filter_map(|start| Window::of_length(start, step_ns).intersect(window));
         Ok(Self {
             window,

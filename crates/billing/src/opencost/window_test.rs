@@ -9,7 +9,7 @@ fn window(text: &str) -> String {
     match parse(text, now) {
         Ok(window) => {
             let shown = |ns: i64| Timestamp::from_nanosecond(ns.into()).unwrap().to_string();
-            format!("{} {}", shown(window.start_ns()), shown(window.end_ns()))
+            format!("{} {}", shown(window.from_ns), shown(window.to_ns))
         }
         Err(error) => error.to_string(),
     }

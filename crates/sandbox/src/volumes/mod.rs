@@ -2,12 +2,15 @@
 //! of it. ConfigMaps, Secrets, projected and downward volumes and single files are copied in, and
 //! kept current; an emptyDir lives in the guest; anything else of the host is refused.
 
+pub(crate) mod disk;
+pub(crate) mod empty_dir;
+mod image;
 mod source;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -15,9 +18,12 @@ use skete_agent_api::{VOLUMES_DIR, agent};
 use skete_cri_api::annotations::EMPTY_DIR_PREFIX;
 use skete_cri_api::runtime::PodSandboxConfig;
 
-use self::source::{Source, classify};
+use self::empty_dir::EmptyDisks;
+use self::image::ImageError;
+use self::source::{Disks, Source, classify};
 use crate::host_files::{self, HostFilesError};
 use crate::policy::Policy;
+use crate::scratch::ScratchError;
 
 /// Size of `/dev/shm` in bytes, as containerd makes it.
 const SHM_BYTES: u64 = 64 << 20;
@@ -30,8 +36,6 @@ const HOSTNAME: &str = "hostname";
 const RESOLV_CONF: &str = "resolv.conf";
 /// The link by which the kubelet swaps all files of a volume at once.
 const DATA: &str = "..data";
-/// `TMPFS_MAGIC` of `statfs(2)`.
-const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// How often files are read again that the kubelet swapped meanwhile.
 const SWAPS: usize = 8;
 
@@ -59,6 +63,24 @@ pub enum VolumeError {
         /// On the host.
         source_path: PathBuf,
     },
+    /// An image volume.
+    #[error("mount {destination}")]
+    Image {
+        /// In the container.
+        destination: String,
+        /// Why the guest cannot have it.
+        #[source]
+        source: ImageError,
+    },
+    /// An emptyDir's disk.
+    #[error("make the emptyDir for {destination}")]
+    EmptyDir {
+        /// In the container.
+        destination: String,
+        /// Why it was not made.
+        #[source]
+        source: ScratchError,
+    },
     /// The source could not be read.
     #[error("mount {destination}")]
     Read {
@@ -75,6 +97,12 @@ pub enum VolumeError {
 pub struct Volumes {
     /// The host's directory or file, and the name of the volume that stands for it in the guest.
     names: BTreeMap<PathBuf, String>,
+    /// Those that the guest has of disks.
+    disks: Disks,
+    /// The sandbox's id.
+    sandbox: String,
+    /// How emptyDirs get disks of their own; without, they are on the scratch disk.
+    empty_disks: Option<EmptyDisks>,
     /// What the kubelet keeps current.
     current: Vec<Current>,
 }
@@ -93,6 +121,10 @@ struct Current {
 pub struct Placed {
     /// The volumes that the guest has to be given first.
     pub requests: Vec<agent::PutVolumeRequest>,
+    /// The disks that have to be plugged in before those: their serials and files.
+    pub disks: Vec<(String, PathBuf)>,
+    /// Image volumes that the guest has to be given, too: their names, and the files of the layers.
+    pub images: Vec<(String, Vec<PathBuf>)>,
     /// What the kubelet wants to read when the container has ended.
     pub termination_log: Option<TerminationLog>,
 }
@@ -124,6 +156,15 @@ impl TerminationLog {
 }
 
 impl Volumes {
+    /// Those of a sandbox, and how its emptyDirs get disks of their own, if they do.
+    pub(crate) fn new(sandbox: &str, empty_disks: Option<EmptyDisks>) -> Self {
+        Self {
+            sandbox: sandbox.to_owned(),
+            empty_disks,
+            ..Self::default()
+        }
+    }
+
     /// Rewrites the bind mounts of a spec's `mounts` to paths of the guest, and adds those that
     /// containerd leaves to a sandboxer.
     ///
@@ -169,8 +210,16 @@ impl Volumes {
         policy: &Policy,
         placed: &mut Placed,
     ) -> Result<PathBuf, VolumeError> {
+        if let Some((root, below)) = image::split(source, &self.sandbox) {
+            let image = self.image(&root, placed);
+            let dir = image.map_err(|source| VolumeError::Image {
+                destination: destination.to_owned(),
+                source,
+            })?;
+            return Ok(below_dir(dir, &below));
+        }
         let requests = &mut placed.requests;
-        let kind = match classify(source, destination) {
+        let kind = match classify(source, destination, &self.disks) {
             Source::Host => match policy.host_path(source) {
                 Some(place) if place.is_dir() => Source::Tree(place),
                 Some(place) if place.is_file() => Source::File(place),
@@ -184,6 +233,9 @@ impl Volumes {
                     destination: destination.to_owned(),
                     source_path: source.to_owned(),
                 });
+            }
+            Source::Disk { name, below } => {
+                Ok(below_dir(Path::new(VOLUMES_DIR).join(name), &below))
             }
             Source::File(file) => self.file(&file, requests),
             Source::TerminationLog(file) => {
@@ -215,16 +267,52 @@ impl Volumes {
                     .annotations
                     .get(&format!("{EMPTY_DIR_PREFIX}{name}"))
                     .map(String::as_str);
-                self.guest_volume(&root, requests, |name| {
-                    Ok(vec![empty_dir_request(name, &root, kind)])
-                })
-                .map(|dir| below_dir(dir, &below))
+                let made = self.empty_dir(&root, kind, placed);
+                let dir = made.map_err(|source| VolumeError::EmptyDir {
+                    destination: destination.to_owned(),
+                    source,
+                })?;
+                Ok(below_dir(dir, &below))
             }
         };
         guest.map_err(|source| VolumeError::Read {
             destination: destination.to_owned(),
             source,
         })
+    }
+
+    /// The directory in the guest of an emptyDir, on a disk of its own if there may be one more.
+    fn empty_dir(
+        &mut self,
+        root: &Path,
+        kind: Option<&str>,
+        placed: &mut Placed,
+    ) -> Result<PathBuf, ScratchError> {
+        if let Some(name) = self.names.get(root) {
+            return Ok(Path::new(VOLUMES_DIR).join(name));
+        }
+        let name = format!("v{}", self.names.len());
+        let mut request = empty_dir::request(&name, root, kind);
+        if request.has_scratch()
+            && let Some(disks) = &mut self.empty_disks
+            && let Some(file) = disks.make(root)?
+        {
+            request.set_block(empty_dir::block(&name));
+            placed.disks.push((name.clone(), file));
+        }
+        placed.requests.push(request);
+        self.names.insert(root.to_owned(), name.clone());
+        Ok(Path::new(VOLUMES_DIR).join(name))
+    }
+
+    fn image(&mut self, root: &Path, placed: &mut Placed) -> Result<PathBuf, ImageError> {
+        if let Some(name) = self.names.get(root) {
+            return Ok(Path::new(VOLUMES_DIR).join(name));
+        }
+        let name = format!("v{}", self.names.len());
+        placed.images.push((name.clone(), image::layers(root)?));
+        self.names.insert(root.to_owned(), name.clone());
+        Ok(Path::new(VOLUMES_DIR).join(name))
     }
 
     fn file(
@@ -322,6 +410,16 @@ impl Volumes {
         }));
     }
 
+    /// Remembers that the guest has, by that name, what the kubelet has at `place`.
+    pub(crate) fn add_disk(&mut self, place: PathBuf, name: String) {
+        self.disks.insert(place, name);
+    }
+
+    /// Whether the guest has what outlives it.
+    pub(crate) fn has_disks(&self) -> bool {
+        !self.disks.is_empty()
+    }
+
     /// Whether a volume of that name, of no path on the host, is asked for the first time.
     fn is_new(&mut self, name: &str) -> bool {
         let key = PathBuf::from(name);
@@ -408,39 +506,6 @@ fn is_bind(mount: &Value) -> bool {
     mount.get("type").is_some_and(|kind| kind == "bind")
         || has_option("bind")
         || has_option("rbind")
-}
-
-/// The directory on the host is empty; what counts is its mode and group, by which the kubelet
-/// answers `fsGroup`, and whether the kubelet mounted memory there. `skete` says it by annotation.
-fn empty_dir_request(name: &str, root: &Path, kind: Option<&str>) -> agent::PutVolumeRequest {
-    let kind: Value = kind
-        .and_then(|kind| serde_json::from_str(kind).ok())
-        .unwrap_or_default();
-    let meta = root.metadata().ok();
-    let memory = memory_bytes(root);
-    let mut request = agent::PutVolumeRequest {
-        name: name.to_owned(),
-        size_limit: kind["sizeLimit"].as_u64().or(memory).unwrap_or(0),
-        mode: meta.as_ref().map_or(0, |meta| meta.mode() & 0o7777),
-        gid: meta.as_ref().map_or(0, MetadataExt::gid),
-        ..Default::default()
-    };
-    if kind["memory"] == true || memory.is_some() {
-        request.set_tmpfs(agent::Tmpfs::new());
-    } else {
-        request.set_scratch(agent::Empty::new());
-    }
-    request
-}
-
-/// The size of the tmpfs that is mounted at a directory, if one is: the kubelet has worked it out
-/// from `sizeLimit` and the Pod's limits.
-fn memory_bytes(directory: &Path) -> Option<u64> {
-    let stat = rustix::fs::statfs(directory).ok()?;
-    let above = directory.parent()?.metadata().ok()?.dev();
-    let mounted = directory.metadata().ok()?.dev() != above;
-    (mounted && stat.f_type == TMPFS_MAGIC)
-        .then(|| stat.f_blocks.saturating_mul(stat.f_bsize.unsigned_abs()))
 }
 
 /// Cuts the files into messages well below ttrpc's 4 MiB.

@@ -210,3 +210,36 @@ fn an_empty_dir_has_the_mode_and_group_of_the_hosts_directory() {
     let requests = place(&mut spec(&[(root.to_str().unwrap(), "/shared")])).unwrap();
     assert_eq!((requests[0].mode, requests[0].gid), (0o2775, 2000));
 }
+
+#[test]
+fn an_empty_dir_of_a_kubelets_pod_is_on_a_disk_of_its_own_unless_it_is_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("volumes/kubernetes.io~empty-dir");
+    for name in ["disk", "ram"] {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+    }
+    let [disk, ram] = ["disk", "ram"].map(|name| root.join(name));
+    let mut spec = spec(&[
+        (disk.to_str().unwrap(), "/disk"),
+        (ram.to_str().unwrap(), "/ram"),
+        (disk.join("part").to_str().unwrap(), "/part"),
+    ]);
+    let in_memory = (
+        format!("{EMPTY_DIR_PREFIX}ram"),
+        r#"{"memory":true}"#.to_owned(),
+    );
+    let config = PodSandboxConfig {
+        annotations: [in_memory].into(),
+        ..PodSandboxConfig::default()
+    };
+    let disks = EmptyDisks::new(dir.path().join("templates"), crate::scratch::MIN_BYTES);
+    let mut volumes = Volumes::new("5ab", Some(disks));
+    let placed = volumes
+        .place(&mut spec, &config, &Policy::default())
+        .unwrap();
+    assert_eq!(placed.disks.len(), 1);
+    assert!(placed.disks[0].1.starts_with(&disk));
+    assert!(placed.requests[0].has_block() && placed.requests[1].has_tmpfs());
+    assert_eq!(placed.requests[0].block().serial, placed.disks[0].0);
+    assert_eq!(spec["mounts"][2]["source"], "/run/skete/volumes/v0/part");
+}

@@ -1,10 +1,9 @@
 //! What a bind mount's source is, told by the kubelet's layout of its directory of Pods.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-/// Where the mounts of this process are told.
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+use crate::mountinfo::{self, Mount};
 
 /// What a bind mount's source is.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +26,13 @@ pub(super) enum Source {
         /// The volume's name in the Pod.
         name: String,
     },
+    /// A path in a volume that the guest mounted of a disk.
+    Disk {
+        /// The volume in the guest.
+        name: String,
+        /// What of it is mounted.
+        below: PathBuf,
+    },
     /// One file.
     File(PathBuf),
     /// The file that the kubelet reads a container's last words from.
@@ -35,22 +41,25 @@ pub(super) enum Source {
     Host,
 }
 
+/// The names of the volumes that the guest mounted of disks, by where the kubelet has them.
+pub(super) type Disks = BTreeMap<PathBuf, String>;
+
 /// Finds `volumes/kubernetes.io~KIND/NAME`, `volume-subpaths/NAME/CONTAINER/INDEX` or
 /// `containers/NAME/ID` in the source, or looks at what the source is.
-pub(super) fn classify(source: &Path, destination: &str) -> Source {
+pub(super) fn classify(source: &Path, destination: &str, disks: &Disks) -> Source {
     let plain = |c: Component<'_>| matches!(c, Component::RootDir | Component::Normal(_));
     if !source.components().all(plain) {
         return Source::Host;
     }
-    if let Some(volume) = volume(source) {
+    if let Some(volume) = volume(source, disks) {
         return volume;
     }
     let Ok(meta) = source.symlink_metadata() else {
         return Source::Host;
     };
     if is_sub_path(source) {
-        return match sub_path(source) {
-            Some(volume @ Source::EmptyDir { .. }) => volume,
+        return match sub_path(source, disks) {
+            Some(volume @ (Source::EmptyDir { .. } | Source::Disk { .. })) => volume,
             // The kubelet never changes what it has bound there.
             Some(Source::Files { .. }) if meta.is_dir() => Source::Tree(source.to_owned()),
             Some(Source::Files { .. }) if meta.is_file() => Source::File(source.to_owned()),
@@ -73,7 +82,13 @@ fn names(path: &Path) -> Vec<&str> {
 }
 
 /// A path in a volume of a kind that is known.
-fn volume(source: &Path) -> Option<Source> {
+fn volume(source: &Path, disks: &Disks) -> Option<Source> {
+    for (place, name) in disks {
+        if let Ok(below) = source.strip_prefix(place) {
+            let (name, below) = (name.clone(), below.to_owned());
+            return Some(Source::Disk { name, below });
+        }
+    }
     let components: Vec<_> = source.components().collect();
     let names = names(source);
     for (index, window) in names.windows(3).enumerate() {
@@ -115,45 +130,11 @@ fn is_termination_log(source: &Path) -> bool {
 }
 
 /// The part of a volume that is bound to a sub-path.
-fn sub_path(source: &Path) -> Option<Source> {
-    sub_path_in(&fs::read_to_string(MOUNTINFO).ok()?, source)
+fn sub_path(source: &Path, disks: &Disks) -> Option<Source> {
+    sub_path_in(&mountinfo::read().ok()?, source, disks)
 }
 
-/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
-struct Mount<'a> {
-    device: &'a str,
-    /// Within the file system.
-    root: PathBuf,
-    point: PathBuf,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut fields = line.split(' ').skip(2);
-        Some(Self {
-            device: fields.next()?,
-            root: unescape(fields.next()?),
-            point: unescape(fields.next()?),
-        })
-    }
-}
-
-/// The kernel writes blanks and backslashes in octal.
-fn unescape(field: &str) -> PathBuf {
-    let mut text = field.to_owned();
-    for (escape, plain) in [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ] {
-        text = text.replace(escape, plain);
-    }
-    text.into()
-}
-
-fn sub_path_in(mountinfo: &str, source: &Path) -> Option<Source> {
-    let mounts: Vec<_> = mountinfo.lines().filter_map(Mount::parse).collect();
+fn sub_path_in(mounts: &[Mount], source: &Path, disks: &Disks) -> Option<Source> {
     let bound = mounts.iter().rev().find(|mount| mount.point == source)?;
     // The same file system is mounted somewhere at or above the volume's own directory.
     mounts
@@ -161,7 +142,7 @@ fn sub_path_in(mountinfo: &str, source: &Path) -> Option<Source> {
         .filter(|mount| mount.device == bound.device)
         .find_map(|mount| {
             let below = bound.root.strip_prefix(&mount.root).ok()?;
-            volume(&mount.point.join(below))
+            volume(&mount.point.join(below), disks)
         })
 }
 

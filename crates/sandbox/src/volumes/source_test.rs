@@ -1,10 +1,16 @@
+use std::fs;
+
 use super::*;
 
 const POD: &str = "/var/lib/kubelet/pods/7c1";
 
 fn sub_path_of(mountinfo: &str) -> Option<Source> {
     let source = format!("{POD}/volume-subpaths/data/main/0");
-    sub_path_in(mountinfo, Path::new(&source))
+    sub_path_in(
+        &mountinfo::parse(mountinfo),
+        Path::new(&source),
+        &Disks::new(),
+    )
 }
 
 #[test]
@@ -56,10 +62,13 @@ fn a_termination_log_is_the_kubelets_file_for_one_container() {
     fs::create_dir_all(log.parent().unwrap()).unwrap();
     fs::write(&log, "").unwrap();
     assert_eq!(
-        classify(&log, "/dev/termination-log"),
+        classify(&log, "/dev/termination-log", &Disks::new()),
         Source::TerminationLog(log.clone())
     );
     let other = directory.path().join("hosts");
     fs::write(&other, "").unwrap();
-    assert_eq!(classify(&other, "/etc/hosts"), Source::File(other));
+    assert_eq!(
+        classify(&other, "/etc/hosts", &Disks::new()),
+        Source::File(other)
+    );
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Tally, Tenant};
-use skete_usage::PodUse;
+use skete_usage::{PodUse, Window};
 
 use super::prices;
+use super::usage::read_journals;
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
+use crate::paths::Paths;
 
 /// Longest record of a Pod, in bytes.
 const MAX_RECORD: u64 = 16 << 20;
@@ -25,11 +27,11 @@ pub struct Invoice {
     #[arg(long, value_name = "MONTH")]
     month: Month,
     /// The price list, by name or file
-    #[arg(short, long, value_name = "NAME|FILE", default_value = "own-hardware")]
+    #[arg(short, long, value_name = "NAME|FILE", env = prices::ENV, hide_env_values = true)]
     prices: String,
-    /// Records of Pods, one in JSON a line
+    /// Records of Pods, as `skete usage -o jsonl` writes them; without it, this machine's journals
     #[arg(long, value_name = "FILE")]
-    from: PathBuf,
+    from: Option<PathBuf>,
     /// Who sends it
     #[arg(long, value_name = "NAME", default_value = "Skete")]
     issuer: String,
@@ -57,13 +59,21 @@ impl Invoice {
     /// Does it.
     ///
     /// # Errors
-    /// The price list or a record is wrong, or standard output cannot be written.
-    pub fn run(&self) -> Result<u8, Failure> {
+    /// The price list or a record is wrong, or standard output cannot be written. A journal that is
+    /// damaged is told of and not counted, and the exit code says so.
+    pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let list = prices::find(&self.prices)?;
         let pricing = Pricing::new(&list, self.month.window(&list.zone));
         let tenant = Tenant::new(&self.tenant);
+        let mut code = 0;
+        let mut journals = Vec::new();
+        if self.from.is_none() {
+            // Of a Pod's whole life: on it depends what a part of it costs.
+            let owned = |used: &PodUse| tenant.owns(&used.pod);
+            (journals, code) = read_journals(paths, Window::ALL, owned)?;
+        }
         let mut tally = Tally::new(&pricing, tenant.clone());
-        for_each_use(&self.from, |pod_use| Ok(tally.add(&pod_use)?))?;
+        self.for_each_use(&journals, |pod_use| Ok(tally.add(pod_use)?))?;
         let invoice = Bill::new(&tally)?;
         match self.output {
             Format::Table => output::print(&table(&invoice))?,
@@ -77,13 +87,25 @@ impl Invoice {
                 let out = BufWriter::new(std::io::stdout().lock());
                 let mut rows = FocusWriter::new(out, &invoice, &prices, tenant, &self.issuer)
                     .map_err(focus_failure)?;
-                for_each_use(&self.from, |pod_use| {
-                    rows.add(&pod_use).map_err(focus_failure)
+                self.for_each_use(&journals, |pod_use| {
+                    rows.add(pod_use).map_err(focus_failure)
                 })?;
                 rows.finish().map_err(focus_failure)?;
             }
         }
-        Ok(0)
+        Ok(code)
+    }
+
+    /// Looks at every Pod of the file, or of the journals.
+    fn for_each_use(
+        &self,
+        journals: &[PodUse],
+        mut each: impl FnMut(&PodUse) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match &self.from {
+            Some(file) => for_each_record(file, each),
+            None => journals.iter().try_for_each(&mut each),
+        }
     }
 }
 
@@ -95,9 +117,9 @@ fn focus_failure(error: FocusError) -> Failure {
 }
 
 /// Reads records of Pods, one in JSON a line; empty lines are left out.
-fn for_each_use(
+fn for_each_record(
     path: &Path,
-    mut each: impl FnMut(PodUse) -> Result<(), Failure>,
+    mut each: impl FnMut(&PodUse) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let shown = path.display();
     let cannot = |error| Failure::own(format!("cannot read {shown}: {error}"));
@@ -120,7 +142,7 @@ fn for_each_use(
         let pod_use = serde_json::from_slice(&line).map_err(|error| {
             Failure::own(format!("{shown}:{number}: not a record of a Pod: {error}"))
         })?;
-        each(pod_use).map_err(|failure| match failure.message() {
+        each(&pod_use).map_err(|failure| match failure.message() {
             Some(message) => Failure::own(format!("{shown}:{number}: {message}")),
             None => failure,
         })?;
@@ -131,14 +153,14 @@ fn for_each_use(
 fn table(invoice: &Bill) -> String {
     let (first, last) = invoice.days();
     let mut text = format!(
-        "Invoice for {}, {} to {} ({}), by {} {}: {} Pods\n\n",
+        "Invoice for {}, {} to {} ({}), by {} {}: {}\n\n",
         invoice.tenant,
         first,
         last,
         invoice.time_zone,
         invoice.price_list.name,
         invoice.price_list.version,
-        invoice.pods,
+        prices::count(invoice.pods, "Pod"),
     );
     let mut lines = Table::new(&["ITEM", "QUANTITY", "UNIT", "PRICE", "DISCOUNT", "AMOUNT"]);
     for line in &invoice.lines {
@@ -170,16 +192,20 @@ fn table(invoice: &Bill) -> String {
     text.push_str(&format!("\nAmounts are in {}.", invoice.currency));
     if invoice.running > 0 {
         text.push_str(&format!(
-            " {} Pods still ran: charged so far.",
-            invoice.running
+            " {} still ran: charged so far.",
+            prices::count(invoice.running, "Pod")
         ));
     }
     if invoice.bounded > 0 {
         text.push_str(&format!(
-            " {} Pods ended unseen: up to their last sign.",
-            invoice.bounded
+            " {} ended unseen: up to the last sign.",
+            prices::count(invoice.bounded, "Pod")
         ));
     }
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+#[path = "invoice_test.rs"]
+mod tests;

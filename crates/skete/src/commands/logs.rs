@@ -64,9 +64,9 @@ pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    if let Ok(seconds) = text.parse::<f64>() {
-        let whole = Timestamp::from_second(seconds as i64);
-        return whole.map_err(|_| "that second is out of range".to_owned());
+    if let Some((seconds, nanoseconds)) = unix(text) {
+        let time = Timestamp::new(seconds, nanoseconds);
+        return time.map_err(|_| "that second is out of range".to_owned());
     }
     let duration: SignedDuration = text
         .parse()
@@ -74,6 +74,19 @@ pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
     Timestamp::now()
         .checked_sub(duration)
         .map_err(|_| "that is too long ago".to_owned())
+}
+
+/// Seconds since the Unix epoch, with up to nine digits after the point.
+fn unix(text: &str) -> Option<(i64, i32)> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(seconds) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    Some((
+        seconds.parse().ok()?,
+        format!("{fraction:0<9}").parse().ok()?,
+    ))
 }
 
 /// One container's log, being shown.

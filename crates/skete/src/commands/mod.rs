@@ -5,6 +5,7 @@ pub mod completion;
 mod control;
 pub mod cost;
 pub mod doctor;
+mod estimate;
 pub mod exec;
 pub mod image;
 pub mod inspect;
@@ -20,6 +21,7 @@ pub mod run;
 mod run_flags;
 mod run_images;
 mod run_words;
+mod serve;
 mod session;
 pub mod stats;
 pub mod stop;
@@ -27,7 +29,6 @@ pub mod top;
 pub mod usage;
 pub mod version;
 pub mod wait;
-mod which;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -45,7 +46,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Version(version) => return version.run(),
         Command::Completion(completion) => return completion.run(),
         Command::Cost(cost) => return cost.run(&paths),
-        Command::Invoice(invoice) => return invoice.run(),
+        Command::Invoice(invoice) => return invoice.run(&paths),
         Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.
         Command::Node(node) => return node.run(&paths),

@@ -64,6 +64,10 @@ pub struct InstallArgs {
     /// several times [default: none]
     #[arg(long = "allow-host-path", value_name = "PATH")]
     allow_host_paths: Vec<PathBuf>,
+    /// What the usage journal of every Pod of this node tells price lists, for example spot=true;
+    /// may be given several times [default: none]
+    #[arg(long = "usage-annotation", value_name = "NAME=VALUE", value_parser = annotation)]
+    usage_annotations: Vec<(String, String)>,
     /// Install though KVM does not work here: Pods are then emulated, and no wall is around them
     #[arg(long)]
     allow_emulation: bool,
@@ -143,6 +147,7 @@ impl InstallArgs {
             handlers: self.handlers.clone(),
             allow_annotations: self.allow_annotations.clone(),
             allow_host_paths: self.allow_host_paths.clone(),
+            usage_annotations: self.usage_annotations.iter().cloned().collect(),
             restart: !self.no_restart,
             label: Label::of_this_node(self.kubeconfig.as_deref(), self.node_name.as_deref()),
             node: self.node_name.clone(),
@@ -159,6 +164,13 @@ impl InstallArgs {
 }
 
 /// Refuses a machine that cannot do it.
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("want NAME=VALUE, for example spot=true".to_owned()),
+    }
+}
+
 fn check(rows: &[Row], allow_emulation: bool) -> Result<(), Failure> {
     for row in rows {
         match row.verdict {

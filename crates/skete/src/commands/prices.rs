@@ -9,10 +9,18 @@ use skete_billing::{Decimal, PriceList, Rate};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
-use crate::paths::{PRICES_ENV, Paths};
+use crate::paths::Paths;
 
 /// Largest file that is taken for a price list, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// Names the price list of commands that are told none.
+pub(crate) const ENV: &str = "SKETE_PRICES";
+
+/// The price list of commands that could be told one, and are not.
+pub(crate) const DEFAULT: &str = "own-hardware";
+/// Digits after the point that amounts are shown with at least.
+pub(crate) const DIGITS: u32 = 2;
 
 /// Price lists.
 #[derive(Debug, Subcommand)]
@@ -201,19 +209,20 @@ impl Check {
     fn run(&self) -> Result<u8, Failure> {
         super::for_each(&self.files, |file| {
             let list = PriceList::parse(&read_file(file)?, file).map_err(told)?;
-            let rates: usize = list.periods.iter().map(|period| period.rates.len()).sum();
+            let rates = list.periods.iter().map(|period| period.rates.len() as u64);
             output::print(&format!(
                 "{file}: price list {} {}: {} and {}\n",
                 list.name,
                 list.version,
-                count(rates, "rate"),
-                count(list.discounts.len(), "discount"),
+                count(rates.sum(), "rate"),
+                count(list.discounts.len() as u64, "discount"),
             ))
         })
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+/// So many of something, in words.
+pub(crate) fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
@@ -226,32 +235,26 @@ pub(crate) fn find(name: &str) -> Result<PriceList, Failure> {
     PriceList::parse(&read(name)?, name).map_err(told)
 }
 
-/// The price list that was chosen, by a flag or the environment, or by being in the state
-/// directory; `None` if none was.
+/// The price list that somebody chose: by a flag or the environment, or for the machine by a file in
+/// the state directory; `None` if nobody did.
 ///
 /// # Errors
 /// As for [`find`].
 pub(crate) fn chosen(name: Option<&str>, paths: &Paths) -> Result<Option<PriceList>, Failure> {
-    let default = paths.prices();
+    let of_machine = paths.prices();
     match name.filter(|name| !name.is_empty()) {
         Some(name) => find(name).map(Some),
-        None if default.exists() => find(&default.to_string_lossy()).map(Some),
+        None if of_machine.exists() => find(&of_machine.to_string_lossy()).map(Some),
         None => Ok(None),
     }
 }
 
-/// The same, where there is nothing to tell without one.
+/// The same; and the default if nobody did.
 ///
 /// # Errors
-/// As for [`chosen`], and if none was.
-pub(crate) fn needed(name: Option<&str>, paths: &Paths) -> Result<PriceList, Failure> {
-    chosen(name, paths)?.ok_or_else(|| {
-        Failure::own(format!(
-            "no price list is chosen: give --prices NAME|FILE, set {PRICES_ENV}, or put one into {}; \
-             `skete prices ls` lists those that come with Skete",
-            paths.prices().display()
-        ))
-    })
+/// As for [`find`].
+pub(crate) fn machines(name: Option<&str>, paths: &Paths) -> Result<PriceList, Failure> {
+    chosen(name, paths)?.map_or_else(|| find(DEFAULT), Ok)
 }
 
 /// A problem a line.

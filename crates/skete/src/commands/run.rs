@@ -25,7 +25,7 @@ use crate::images;
 use crate::lock::Lock;
 use crate::names;
 use crate::output;
-use crate::paths::{PRICES_ENV, Paths};
+use crate::paths::Paths;
 use crate::pods::{self, PodsError};
 use crate::receipt;
 use crate::record::{
@@ -65,8 +65,8 @@ pub struct Run {
     /// How to show what the Pod was given and used, on standard error
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     receipt: receipt::Form,
-    /// The price list of the receipt, by name or file; without it, the one in the state directory
-    #[arg(long, env = PRICES_ENV, value_name = "NAME|FILE", hide_env_values = true)]
+    /// The price list of the receipt, by name or file; without it, the machine's
+    #[arg(long, env = prices::ENV, value_name = "NAME|FILE", hide_env_values = true)]
     prices: Option<String>,
     /// What makes the VM: kvm, emulation; without it, the best there is
     #[arg(long, value_name = "NAME")]

@@ -1,15 +1,18 @@
 //! `skete usage`.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use serde::Serialize;
-use skete_usage::{Ended, PodUse, Totals};
+use skete_usage::{Ended, PodUse, Totals, Window};
 
-use super::which::{Key, Which};
-use crate::failure::Failure;
+use super::logs::since;
+use crate::failure::{Failure, OWN_ERROR};
 use crate::output::{self, Document, Table, amount, duration};
 use crate::paths::Paths;
+use crate::selector::Selector;
 use crate::uses::{Uses, uses};
 
 /// In nanoseconds.
@@ -23,12 +26,31 @@ const GIB_SECOND: u128 = SECOND << 30;
 /// `skete` and of containerd. A Pod that runs counts up to its last heartbeat.
 #[derive(Debug, Args)]
 pub struct Usage {
-    /// Which Pods, and how they are added up.
     #[command(flatten)]
-    which: Which,
+    select: Selection,
     /// How to show it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Form,
+}
+
+/// Which Pods, in which time, and by what they are added up.
+#[derive(Debug, Args)]
+pub(super) struct Selection {
+    /// Only from then on: a duration before now (90m) or a time (2026-01-31T12:00:00.250Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) since: Option<Timestamp>,
+    /// Only until then, exclusive
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) until: Option<Timestamp>,
+    /// Only Pods of this Namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+    /// Only Pods with these labels: KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY, !KEY, with commas
+    #[arg(short = 'l', long, value_name = "LABELS", default_value = None)]
+    pub(super) selector: Option<Selector>,
+    /// What to add up: pod, namespace, controller or label:KEY
+    #[arg(long, value_name = "WHAT", default_value = "pod")]
+    pub(super) by: By,
 }
 
 /// How to show it.
@@ -38,8 +60,66 @@ enum Form {
     Table,
     /// The sums as JSON, in whole nanoseconds and bytes
     Json,
-    /// Every Pod's spans of time, one Pod a line, whatever --by says
+    /// The Pods' spans of time, one Pod a line, whatever --by says: what `invoice --from` takes
     Jsonl,
+}
+
+/// What is added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum By {
+    Pod,
+    Namespace,
+    Controller,
+    Label(String),
+}
+
+impl FromStr for By {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pod" => Ok(Self::Pod),
+            "namespace" => Ok(Self::Namespace),
+            "controller" => Ok(Self::Controller),
+            _ => match text.strip_prefix("label:") {
+                Some(key) if !key.is_empty() => Ok(Self::Label(key.to_owned())),
+                _ => Err("want pod, namespace, controller or label:KEY".to_owned()),
+            },
+        }
+    }
+}
+
+impl By {
+    /// What the Pods that are added up have in common. A Pod is known by its UID: names are used
+    /// again. `None` for Pods without that label or controller.
+    pub(super) fn key(&self, pod: &PodUse) -> Key {
+        let pod = &pod.pod;
+        let of = |namespace: &str, name: Option<String>, uid: &str| Key {
+            namespace: namespace.to_owned(),
+            name,
+            uid: uid.to_owned(),
+        };
+        match self {
+            Self::Pod => of(&pod.namespace, Some(pod.name.clone()), &pod.uid),
+            Self::Namespace => of(&pod.namespace, Some(pod.namespace.clone()), ""),
+            Self::Controller => {
+                let controller = pod.controller.as_ref();
+                let name = controller.map(|c| format!("{}/{}", c.kind, c.name));
+                of(&pod.namespace, name, "")
+            }
+            Self::Label(key) => of("", pod.labels.get(key).cloned(), ""),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Key {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) namespace: String,
+    pub(super) name: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    uid: String,
 }
 
 /// Sums, and of how many Pods.
@@ -62,6 +142,37 @@ struct Row<'a> {
     sum: &'a Sum,
 }
 
+impl Selection {
+    /// The time to look at.
+    ///
+    /// # Errors
+    /// It would end before it begins.
+    pub(super) fn window(&self) -> Result<Window, Failure> {
+        let ns = |time: Timestamp| i64::try_from(time.as_nanosecond());
+        let window = Window {
+            from_ns: self.since.map_or(Ok(Window::ALL.from_ns), ns)?,
+            to_ns: self.until.map_or(Ok(Window::ALL.to_ns), ns)?,
+        };
+        if let (Some(since), Some(until)) = (self.since, self.until)
+            && until <= since
+        {
+            return Err(Failure::own(format!(
+                "--until {until} is not after --since {since}: there is no time between them"
+            )));
+        }
+        Ok(window)
+    }
+
+    /// A Pod that had no time within the window is not shown.
+    pub(super) fn wants(&self, used: &PodUse) -> bool {
+        let pod = &used.pod;
+        let namespace = self.namespace.as_ref();
+        !used.spans.is_empty()
+            && namespace.is_none_or(|namespace| *namespace == pod.namespace)
+            && self.selector.as_ref().is_none_or(|s| s.holds(&pod.labels))
+    }
+}
+
 impl Usage {
     /// Does it.
     ///
@@ -69,14 +180,15 @@ impl Usage {
     /// The window ends before it begins, or standard output cannot be written. A journal that is
     /// damaged is told of and not counted, and the exit code says so.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
-        let Uses { mut pods, problems } = uses(paths, self.which.window()?)?;
-        pods.retain(|used| self.which.wants(used));
-        let code = problems.tell();
-        let uses = pods;
+        let window = self.select.window()?;
+        let (uses, code) = read_journals(paths, window, |used| self.select.wants(used))?;
         if self.output == Form::Jsonl {
+            let mut lines = String::new();
             for used in &uses {
-                output::print(&format!("{}\n", serde_json::to_string(used)?))?;
+                lines.push_str(&serde_json::to_string(used)?);
+                lines.push('\n');
             }
+            output::print(&lines)?;
             return Ok(code);
         }
         let sums = self.sums(&uses);
@@ -91,30 +203,23 @@ impl Usage {
 
     fn sums(&self, uses: &[PodUse]) -> BTreeMap<Key, Sum> {
         let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
-        let mut last = BTreeMap::new();
         for used in uses {
-            let key = self.which.by.key(used);
-            sums.entry(key.clone()).or_default().totals.add(used);
-            // A Pod may have had several sandboxes: how it ended is how the last of them did.
-            let end = used.spans.last().map_or(0, |span| span.end_ns);
-            let latest = last
-                .entry((key, &used.pod.uid))
-                .or_insert((end, used.ended));
-            if end >= latest.0 {
-                *latest = (end, used.ended);
-            }
-        }
-        for ((key, _), (_, ended)) in last {
-            let sum = sums.entry(key).or_default();
+            let sum = sums.entry(self.select.by.key(used)).or_default();
+            sum.totals.add(used);
             sum.pods += 1;
-            sum.running += u64::from(ended == Ended::Running);
-            sum.bounded += u64::from(ended == Ended::Bounded);
+            sum.running += u64::from(used.ended == Ended::Running);
+            sum.bounded += u64::from(used.ended == Ended::Bounded);
         }
         sums
     }
 
     fn table(&self, sums: &BTreeMap<Key, Sum>) -> String {
-        let what = self.which.by.headings();
+        let what = match &self.select.by {
+            By::Pod => vec!["NAMESPACE", "POD", "ENDED"],
+            By::Namespace => vec!["NAMESPACE", "PODS"],
+            By::Controller => vec!["NAMESPACE", "CONTROLLER", "PODS"],
+            By::Label(key) => vec![key.as_str(), "PODS"],
+        };
         let figures = [
             "TIME",
             "VCPU-S",
@@ -127,10 +232,13 @@ impl Usage {
         ];
         let mut table = Table::new(&[&what[..], &figures].concat());
         for (key, sum) in sums {
-            let mut row = self
-                .which
-                .by
-                .cells(key, sum.pods, ended(sum.running, sum.bounded));
+            let name = key.name.clone().unwrap_or_else(|| "<none>".to_owned());
+            let pods = sum.pods.to_string();
+            let mut row = match &self.select.by {
+                By::Pod => vec![key.namespace.clone(), name, ended(sum).to_owned()],
+                By::Controller => vec![key.namespace.clone(), name, pods],
+                By::Namespace | By::Label(_) => vec![name, pods],
+            };
             row.extend(figures_of(&sum.totals));
             table.row(row);
         }
@@ -138,9 +246,27 @@ impl Usage {
     }
 }
 
-/// How Pods ended of which so many run, and of so many the end was not seen.
-pub(super) fn ended(running: u64, bounded: u64) -> &'static str {
-    match (running, bounded) {
+/// The Pods that the journals tell of in a window and that are wanted, and an exit code: a journal
+/// that is damaged is told of and left out.
+///
+/// # Errors
+/// The journals cannot be looked for.
+pub(super) fn read_journals(
+    paths: &Paths,
+    window: Window,
+    wanted: impl Fn(&PodUse) -> bool,
+) -> Result<(Vec<PodUse>, u8), Failure> {
+    let Uses { mut pods, problems } = uses(paths, window)?;
+    pods.retain(wanted);
+    for problem in &problems {
+        crate::complain(&format!("not counted: {problem}"));
+    }
+    let code = if problems.is_empty() { 0 } else { OWN_ERROR };
+    Ok((pods, code))
+}
+
+fn ended(sum: &Sum) -> &'static str {
+    match (sum.running, sum.bounded) {
         (1.., _) => "running",
         (0, 1..) => "last heartbeat",
         (0, 0) => "seen",

@@ -1,4 +1,3 @@
-use super::super::which::By;
 use super::*;
 
 /// A Pod that had 1 vCPU and 1 GiB for so many seconds.
@@ -27,7 +26,7 @@ fn used(namespace: &str, name: &str, uid: &str, seconds: i64, ended: Ended) -> P
 
 fn usage(by: &str) -> Usage {
     Usage {
-        which: Which {
+        select: Selection {
             since: None,
             until: None,
             namespace: None,
@@ -45,17 +44,16 @@ fn table(by: &str, uses: &[PodUse]) -> Vec<String> {
 }
 
 #[test]
-fn pods_are_told_apart_by_uid_and_sandboxes_of_one_are_added_up() {
+fn pods_are_told_apart_by_uid() {
     let uses = [
-        used("a", "web", "1", 2, Ended::Bounded),
-        used("a", "web", "1", 3, Ended::Seen),
+        used("a", "web", "1", 5, Ended::Seen),
         used("a", "web", "2", 4, Ended::Running),
     ];
     let table = table("pod", &uses);
     assert_eq!(
         table[1..],
         [
-            "a          web  seen     5.00 s  5.00    1.00  5.00   0.00  0 B / 0 B  0 B / 0 B  2",
+            "a          web  seen     5.00 s  5.00    0.50  5.00   0.00  0 B / 0 B  0 B / 0 B  1",
             "a          web  running  4.00 s  4.00    0.50  4.00   0.00  0 B / 0 B  0 B / 0 B  1",
         ]
     );
@@ -94,9 +92,9 @@ fn what_cannot_be_added_up_by_is_refused() {
 #[test]
 fn a_window_without_time_is_refused() {
     let mut usage = usage("pod");
-    usage.which.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
-    usage.which.until = usage.which.since;
-    let told = usage.which.window().unwrap_err();
+    usage.select.since = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    usage.select.until = usage.select.since;
+    let told = usage.select.window().unwrap_err();
     assert!(told.message().unwrap().contains("is not after --since"));
 }
 
@@ -104,11 +102,11 @@ fn a_window_without_time_is_refused() {
 fn namespace_and_labels_choose() {
     let pod = used("a", "web", "1", 1, Ended::Seen);
     let mut usage = usage("pod");
-    assert!(usage.which.wants(&pod));
-    usage.which.selector = Some("app=web".parse().unwrap());
-    assert!(usage.which.wants(&pod));
-    usage.which.namespace = Some("b".into());
-    assert!(!usage.which.wants(&pod));
+    assert!(usage.select.wants(&pod));
+    usage.select.selector = Some("app=web".parse().unwrap());
+    assert!(usage.select.wants(&pod));
+    usage.select.namespace = Some("b".into());
+    assert!(!usage.select.wants(&pod));
 }
 
 #[test]
@@ -121,4 +119,24 @@ fn sums_are_whole_numbers_in_json() {
         json.contains(r#""memoryByteNs":107374182400000000000,"#),
         "{json}"
     );
+}
+
+#[test]
+fn a_time_may_be_seconds_with_a_fraction_to_the_nanosecond() {
+    let ns = |text| since(text).map(Timestamp::as_nanosecond);
+    assert_eq!(ns("1764000000").unwrap(), 1_764_000_000_000_000_000);
+    assert_eq!(ns("1764000000.25").unwrap(), 1_764_000_000_250_000_000);
+    assert_eq!(ns("1.000000001").unwrap(), 1_000_000_001);
+    let zulu = ns("2026-11-24T12:00:00.001Z").unwrap();
+    assert_eq!(zulu % 1_000_000_000, 1_000_000);
+    for wrong in [
+        "1.0000000001",
+        ".5",
+        "1.",
+        "1e3",
+        "yesterday",
+        "99999999999999",
+    ] {
+        assert!(since(wrong).is_err(), "{wrong}");
+    }
 }

@@ -20,13 +20,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use skete_billing::PriceList;
 use skete_billing::opencost::{self, Detail, Known, Node, Query};
+use skete_usage::Window;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::uses::to_charge;
+use crate::uses::uses;
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 64;
@@ -122,13 +123,14 @@ impl Server {
             Some(Ok(query)) => Some(query),
             Some(Err(error)) => return Ok(unanswered(&error)),
         };
-        let uses = to_charge(&self.paths)?;
+        // Each Pod whole: on its life depends what a part of it costs.
+        let uses = uses(&self.paths, Window::ALL)?;
         let known = Known {
             pods: &uses.pods,
             list: &self.list,
             node: &self.node,
             now_ns,
-            unreadable: uses.problems.0.len(),
+            unreadable: uses.problems.len(),
         };
         Ok(match query {
             None => {

@@ -6,4 +6,5 @@
 mod crashes;
 mod hostile;
 mod simulation;
+mod speed;
 mod windows;

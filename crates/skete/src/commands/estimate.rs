@@ -11,8 +11,7 @@ use skete_billing::{Estimate as Costs, Money, PriceList, Template, estimate};
 use skete_pod::{PodCount, Resources, Workload, Workloads};
 use skete_usage::Size;
 
-use super::DIGITS;
-use crate::commands::prices;
+use super::prices::{self, DEFAULT, DIGITS};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
@@ -29,12 +28,7 @@ pub struct Estimate {
     #[arg(required = true, value_name = "FILE|DIR|-")]
     manifests: Vec<PathBuf>,
     /// A price list, by name or file; may be given several times
-    #[arg(
-        short,
-        long = "prices",
-        value_name = "NAME|FILE",
-        default_value = "own-hardware"
-    )]
+    #[arg(short, long = "prices", value_name = "NAME|FILE", env = prices::ENV, hide_env_values = true, value_delimiter = ',', default_value = DEFAULT)]
     prices: Vec<String>,
     /// Nodes: for the Pods of DaemonSets
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -97,7 +91,7 @@ impl Estimate {
     ///
     /// # Errors
     /// A file cannot be read or estimated, or standard output not written.
-    pub fn run(&self) -> Result<u8, Failure> {
+    pub(super) fn run(&self) -> Result<u8, Failure> {
         let lists = self.prices.iter().map(|name| prices::find(name));
         let lists = lists.collect::<Result<Vec<_>, _>>()?;
         let found = self.workloads()?;
@@ -300,3 +294,7 @@ fn table(report: &Report, several_lists: bool) -> String {
     }
     table.render()
 }
+
+#[cfg(test)]
+#[path = "estimate_test.rs"]
+mod tests;

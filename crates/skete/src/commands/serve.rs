@@ -9,7 +9,7 @@ use crate::commands::prices;
 use crate::cost_server::{Server, serve};
 use crate::failure::Failure;
 use crate::output;
-use crate::paths::{PRICES_ENV, Paths};
+use crate::paths::Paths;
 
 /// Serve what Pods cost: OpenCost's API, Prometheus' metrics, and a page.
 ///
@@ -20,8 +20,8 @@ pub struct Serve {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9003")]
     listen: SocketAddr,
-    /// The price list, by name or file; without it, the one in the state directory
-    #[arg(short, long, env = PRICES_ENV, value_name = "NAME|FILE", hide_env_values = true)]
+    /// The price list, by name or file; without it, the machine's
+    #[arg(short, long, env = prices::ENV, value_name = "NAME|FILE", hide_env_values = true)]
     prices: Option<String>,
     /// What the cluster is called
     #[arg(long, value_name = "NAME", default_value = "default-cluster")]
@@ -37,7 +37,7 @@ impl Serve {
     /// # Errors
     /// No price list is chosen, or it is wrong; or the address is in use.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
-        let list = prices::needed(self.prices.as_deref(), paths)?;
+        let list = prices::machines(self.prices.as_deref(), paths)?;
         let detail = if self.pod_metrics {
             Detail::Pod
         } else {

@@ -116,6 +116,7 @@ fn everything_that_does_not_fit_together_is_told_at_once() {
         "x.toml:5: overlaps the period before it: a moment has one price\n\
          x.toml:18: a second sku \"vcpu\" in this period\n\
          x.toml:18: never counts: \"vcpu\" before it is for all Pods already\n\
+         x.toml:22: the period has no [[period.rate]]\n\
          x.toml:22: the period ends before it begins"
     );
 }

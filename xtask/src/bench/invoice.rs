@@ -1,0 +1,23 @@
+//! How long the bill of a month takes.
+
+use std::process::Command;
+
+use super::Rows;
+use crate::command::{Failure, output};
+use crate::repository;
+
+/// A million Pods, from their records in a file to the invoice.
+pub(super) fn rows() -> Result<Rows, Failure> {
+    let mut month = Command::new("cargo");
+    month.current_dir(repository()).args([
+        "run",
+        "--release",
+        "-q",
+        "-p",
+        "skete-billing",
+        "--example",
+        "month",
+    ]);
+    let said = output(&mut month).ok_or_else(|| Failure::new("the bill of a month failed"))?;
+    Ok(vec![("bill of a month".to_owned(), said.trim().to_owned())])
+}
