@@ -151,6 +151,8 @@ pub(super) fn compute(query: &Query, known: Known<'_>) -> Result<Allocations, Qu
                 continue;
             }
         };
+        let fine = known.fine.filter(|fine| fine.pod.uid == used.pod.uid);
+        let fine = fine.unwrap_or(used);
         let told = query.filter.holds(used, known.node);
         let key = key(&query.aggregate, used, known.node);
         let first = query
@@ -161,7 +163,7 @@ pub(super) fn compute(query: &Query, known: Known<'_>) -> Result<Allocations, Qu
                 break;
             };
             let mut totals = Totals::default();
-            let lived = add_clipped(&mut totals, used, *step);
+            let lived = add_clipped(&mut totals, fine, *step);
             had[index].provisioned.milli_vcpu_ns += totals.provisioned.milli_vcpu_ns;
             had[index].provisioned.memory_byte_ns += totals.provisioned.memory_byte_ns;
             // Charged as a whole, it is charged in part.
@@ -171,7 +173,7 @@ pub(super) fn compute(query: &Query, known: Known<'_>) -> Result<Allocations, Qu
                 continue;
             }
             let part = Part {
-                used,
+                used: fine,
                 step: *step,
                 bounds: lived.unwrap_or(billed),
                 charges,

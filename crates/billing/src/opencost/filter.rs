@@ -55,6 +55,20 @@ impl Filter {
         Ok(filter)
     }
 
+    /// The UID, if it is `uid:"…"` and nothing else.
+    pub(super) fn uid(&self) -> Option<&str> {
+        match self {
+            Self::And(all) if all.len() == 1 => all[0].uid(),
+            Self::Is {
+                property: Property::Uid,
+                compare: Compare::Equals,
+                not: false,
+                values,
+            } if values.len() == 1 => values.first().map(String::as_str),
+            _ => None,
+        }
+    }
+
     /// Whether a Pod is told of.
     pub(super) fn holds(&self, used: &PodUse, node: &Node) -> bool {
         match self {

@@ -31,6 +31,16 @@ fn a_filter_holds_as_opencost_reads_it() {
 }
 
 #[test]
+fn a_filter_of_one_uid_is_known() {
+    let uid = |filter: &str| Filter::parse(filter).unwrap().uid().map(str::to_owned);
+    assert_eq!(uid(r#"uid:"a""#), Some("a".to_owned()));
+    assert_eq!(uid(r#"(uid:"a")"#), Some("a".to_owned()));
+    for several in ["", r#"uid!:"a""#, r#"uid:"a","b""#, r#"uid:"a"|pod:"b""#] {
+        assert_eq!(uid(several), None, "{several}");
+    }
+}
+
+#[test]
 fn what_is_no_filter_is_refused_by_the_place() {
     for (filter, told) in [
         ("namespce:\"a\"", "at byte 0: want cluster"),

@@ -81,6 +81,9 @@ pub struct Node {
 pub struct Known<'a> {
     /// Each Pod whole: a price list's clock counts from its beginning.
     pub pods: &'a [PodUse],
+    /// One of them again, in shorter spans: it tells better when something was used. Nothing is
+    /// charged by it.
+    pub fine: Option<&'a PodUse>,
     /// The prices.
     pub list: &'a PriceList,
     /// The machine.

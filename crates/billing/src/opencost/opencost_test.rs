@@ -54,6 +54,7 @@ fn ask_of(prices: &str, pods: &[PodUse], parameters: &str) -> Result<Value, Quer
     let now_ns = NOVEMBER + 100 * SECOND;
     let known = Known {
         pods,
+        fine: None,
         list: &list,
         node: &node(),
         now_ns,
@@ -281,6 +282,7 @@ fn summary_and_assets_have_opencosts_form() {
     let pods = [pod("u1", "a", "web", 0, 10)];
     let known = Known {
         pods: &pods,
+        fine: None,
         list: &list,
         node: &node(),
         now_ns,
@@ -311,6 +313,7 @@ fn metrics_are_by_namespace_and_pods_are_there_if_asked() {
     let pods = [running, pod("u2", "b", "db", 0, 10)];
     let known = Known {
         pods: &pods,
+        fine: None,
         list: &list,
         node: &node(),
         now_ns: NOVEMBER + 100 * SECOND,
@@ -342,6 +345,7 @@ fn the_number_of_series_is_bounded() {
         .collect();
     let known = Known {
         pods: &pods,
+        fine: None,
         list: &list,
         node: &node(),
         now_ns: NOVEMBER + 100 * SECOND,
@@ -357,4 +361,35 @@ fn the_number_of_series_is_bounded() {
         text.contains("namespace=\"__other__\",currency=\"EUR\"} 13500"),
         "{text}"
     );
+}
+
+#[test]
+fn a_pod_in_shorter_spans_tells_when_something_was_used_and_changes_no_cost() {
+    let list = list(&PRICES.replace("[[period]]", "[size]\nbasis = \"max\"\n\n[[period]]"));
+    let now_ns = NOVEMBER + 100 * SECOND;
+    let mut pods = [pod("u1", "a", "web", 0, 20)];
+    pods[0].spans[0].used.cpu_ns = 20_000_000_000;
+    let mut fine = pods[0].clone();
+    fine.spans = vec![fine.spans[0], fine.spans[0]];
+    fine.spans[0].end_ns = NOVEMBER + 10 * SECOND;
+    fine.spans[0].used.cpu_ns = 20_000_000_000;
+    fine.spans[1].start_ns = NOVEMBER + 10 * SECOND;
+    fine.spans[1].used.cpu_ns = 0;
+    let known = Known {
+        pods: &pods,
+        fine: Some(&fine),
+        list: &list,
+        node: &node(),
+        now_ns,
+        unreadable: 0,
+    };
+    let query = format!("{WINDOW}&aggregate=namespace&step=10s&filter=uid:%22u1%22");
+    let query = Query::parse(&query, now_ns).unwrap();
+    assert_eq!(query.pod(), Some("u1"));
+    let answer: Value = serde_json::from_str(&allocation(&query, known).unwrap()).unwrap();
+    let of = |step: usize, field: &str| answer["data"][step]["a"][field].as_f64();
+    assert_eq!(of(0, "cpuCoreUsageAverage"), Some(2.0));
+    assert_eq!(of(1, "cpuCoreUsageAverage"), Some(0.0));
+    assert_eq!(of(0, "cpuCost"), Some(10.0));
+    assert_eq!(of(1, "cpuCost"), Some(10.0));
 }

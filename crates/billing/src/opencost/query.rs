@@ -97,10 +97,16 @@ impl Query {
         })
     }
 
-    /// Its window.
+    /// Its steps, one after the other.
     #[must_use]
-    pub fn window(&self) -> Window {
-        self.window
+    pub fn steps(&self) -> &[Window] {
+        &self.steps
+    }
+
+    /// The UID of the Pod that it is about, if it is about one alone.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        self.filter.uid()
     }
 }
 

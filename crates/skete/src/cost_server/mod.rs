@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::uses::uses;
+use crate::uses::{in_detail, uses};
 
 /// Connections at a time; others wait.
 const CONNECTIONS: usize = 64;
@@ -125,8 +125,20 @@ impl Server {
         };
         // Each Pod whole: on its life depends what a part of it costs.
         let uses = uses(&self.paths, Window::ALL)?;
+        let one = query.as_ref().and_then(|(_, query)| {
+            let pod = uses
+                .pods
+                .iter()
+                .find(|used| query.pod() == Some(&used.pod.uid))?;
+            Some((pod, query.steps()))
+        });
+        let fine = match one {
+            Some((pod, steps)) => in_detail(&self.paths, pod, steps)?,
+            None => None,
+        };
         let known = Known {
             pods: &uses.pods,
+            fine: fine.as_ref(),
             list: &self.list,
             node: &self.node,
             now_ns,
