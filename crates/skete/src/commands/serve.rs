@@ -43,7 +43,8 @@ impl Serve {
         } else {
             Detail::Namespace
         };
-        let server = Server::new(paths.clone(), list, self.cluster.clone(), detail)?;
+        let local = self.listen.ip().is_loopback();
+        let server = Server::new(paths.clone(), list, self.cluster.clone(), detail, local)?;
         crate::runtime()?.block_on(async {
             let listener = tokio::net::TcpListener::bind(self.listen)
                 .await

@@ -47,7 +47,7 @@ fn start() -> (tempfile::TempDir, SocketAddr) {
     write_journal(&paths, "u1", "a");
     write_journal(&paths, "u2", HOSTILE);
     let list = prices::find("own-hardware").unwrap_or_else(|_| panic!("no list"));
-    let server = Server::new(paths, list, "c".to_owned(), Detail::Pod)
+    let server = Server::new(paths, list, "c".to_owned(), Detail::Pod, true)
         .unwrap_or_else(|failure| panic!("{:?}", failure.message()));
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -71,7 +71,7 @@ fn request(address: SocketAddr, text: &str) -> String {
 }
 
 fn get(address: SocketAddr, target: &str) -> (String, String) {
-    let text = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let text = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let answer = request(address, &text);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.to_owned(), body.to_owned())
@@ -159,15 +159,14 @@ fn what_is_too_large_or_not_http_is_refused_and_the_server_goes_on() {
     let long = "x".repeat(MAX_REQUEST * 2);
     let answer = request(
         address,
-        &format!("GET /?{long} HTTP/1.1\r\nhost: x\r\n\r\n"),
+        &format!("GET /?{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"),
     );
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     let many = "a: b\r\n".repeat(MAX_HEADERS * 2);
     let answer = request(address, &format!("GET / HTTP/1.1\r\n{many}\r\n"));
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert!(request(address, "\0\r\n\r\n").starts_with("HTTP/1.1 400"));
-    let post =
-        "POST /allocation HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx";
+    let post = "POST /allocation HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\nconnection: close\r\n\r\nx";
     assert!(request(address, post).starts_with("HTTP/1.1 405"));
     assert_eq!(get(address, "/healthz").1, "ok\n");
 }
@@ -208,4 +207,29 @@ fn metrics_are_what_prometheus_reads() {
         [Some(0), Some(3)].contains(&output.status.code()),
         "{told}\n{text}"
     );
+}
+
+#[test]
+fn a_name_that_somebody_gave_this_machines_address_is_refused() {
+    let (_root, address) = start();
+    let code = |host: &str| {
+        let text = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        request(address, &text)[9..12].to_owned()
+    };
+    for host in [
+        "localhost",
+        "localhost:9003",
+        "127.0.0.1:9003",
+        "[::1]:9003",
+    ] {
+        assert_eq!(code(host), "200", "{host}");
+    }
+    for host in [
+        "evil.example",
+        "evil.example:9003",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:1",
+    ] {
+        assert_eq!(code(host), "421", "{host}");
+    }
 }

@@ -6,13 +6,14 @@
 mod machine;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
-use hyper::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -54,6 +55,8 @@ pub struct Server {
     list: PriceList,
     node: Node,
     detail: Detail,
+    /// Nobody but this machine reaches it.
+    local: bool,
     answers: Semaphore,
 }
 
@@ -61,7 +64,7 @@ pub struct Server {
 type Answer = (StatusCode, &'static str, String);
 
 impl Server {
-    /// For the journals below these paths.
+    /// For the journals below these paths; `local` if nobody but this machine reaches it.
     ///
     /// # Errors
     /// The machine cannot be looked at.
@@ -70,14 +73,30 @@ impl Server {
         list: PriceList,
         cluster: String,
         detail: Detail,
+        local: bool,
     ) -> Result<Self, Failure> {
         Ok(Self {
             paths,
             list,
             node: machine::node(cluster)?,
             detail,
+            local,
             answers: Semaphore::new(ANSWERS),
         })
+    }
+
+    /// Whether a request is for this server. A page from elsewhere that gives its own name this
+    /// machine's address would otherwise read what only this machine may.
+    fn is_meant(&self, host: Option<&str>) -> bool {
+        let Some(host) = host.filter(|_| self.local) else {
+            return true;
+        };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || address.parse::<IpAddr>().is_ok()
     }
 
     /// Answers what stands in a request's line.
@@ -230,7 +249,16 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
-    let (code, kind, text) = if is_get {
+    let host = request
+        .headers()
+        .get(HOST)
+        .map(|host| host.to_str().unwrap_or(""));
+    let (code, kind, text) = if !server.is_meant(host) {
+        refused(
+            StatusCode::MISDIRECTED_REQUEST,
+            "want an address or localhost as the host: the server is this machine's own",
+        )
+    } else if is_get {
         let path = request.uri().path().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
         let _turn = server.answers.acquire().await;
