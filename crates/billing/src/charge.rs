@@ -116,6 +116,19 @@ impl Charges {
     }
 }
 
+/// A window that holds all for which these Pods are charged, and little more: a list is made ready for
+/// it much sooner than for all time.
+#[must_use]
+pub fn window_of<'a>(list: &PriceList, pods: impl IntoIterator<Item = &'a PodUse>) -> Window {
+    let spans = pods.into_iter().flat_map(|used| &used.spans);
+    let bounds = spans.map(|span| (span.start_ns, span.end_ns));
+    let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let (from_ns, to_ns) = bounds.unwrap_or_default();
+    // What is charged once is charged at the beginning, even of a Pod that had no time.
+    let to_ns = to_ns.saturating_add(list.reach_ns()).saturating_add(1);
+    Window { from_ns, to_ns }
+}
+
 /// A price list made ready for a window.
 #[derive(Debug)]
 pub struct Pricing<'a> {
@@ -451,13 +464,13 @@ fn asked(span: &Span) -> Size {
 }
 
 /// Nanoseconds from one moment to a later one.
-fn distance(from: i64, until: i64) -> u128 {
+pub(crate) fn distance(from: i64, until: i64) -> u128 {
     u128::from(until.abs_diff(from))
 }
 
 /// `total × time ÷ length`, rounded down, without a product that is too large: both times have 64
 /// bits.
-fn share(total: u128, time: u128, length: u128) -> u128 {
+pub(crate) fn share(total: u128, time: u128, length: u128) -> u128 {
     if time == length {
         return total;
     }

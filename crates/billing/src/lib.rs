@@ -24,6 +24,7 @@ mod html;
 mod invoice;
 mod list;
 pub mod money;
+pub mod opencost;
 mod parse;
 mod prices;
 mod rules;
@@ -34,7 +35,7 @@ mod testing;
 mod timeline;
 mod values;
 
-pub use charge::{ChargeError, Charges, Line, Pricing};
+pub use charge::{ChargeError, Charges, Line, Pricing, window_of};
 pub use currency::{Currency, CurrencyError};
 pub use decimal::{Decimal, DecimalError};
 pub use estimate::{Estimate, MONTH_HOURS, Template, estimate};

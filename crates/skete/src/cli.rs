@@ -98,7 +98,7 @@ pub enum Command {
     Rmi(image::Rm),
     /// Load images from an archive (as `image load`)
     Load(image::Load),
-    /// Show what Pods cost, or would cost: estimate
+    /// Show what Pods cost, or would cost: estimate, serve
     Cost(cost::Cost),
     /// Make the invoice of a tenant's month
     Invoice(invoice::Invoice),

@@ -4,6 +4,7 @@
 mod cleanup;
 mod cli;
 mod commands;
+mod cost_server;
 mod doctor;
 mod failure;
 mod fifo;
@@ -29,6 +30,7 @@ mod socket;
 mod supervise;
 mod sweep;
 mod terminal;
+mod uses;
 mod wire;
 
 use std::io::Write;

@@ -38,6 +38,11 @@ impl Paths {
         }
     }
 
+    /// The price list of this machine, where it has one.
+    pub fn prices(&self) -> PathBuf {
+        self.root.join("prices.toml")
+    }
+
     /// The directory of all Pods' records.
     pub fn pods(&self) -> PathBuf {
         self.root.join("pods")

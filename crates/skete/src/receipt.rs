@@ -1,9 +1,12 @@
-//! The receipt of a Pod: what it was given and what it used, out of its usage journal.
+//! The receipt of a Pod: what it was given, what it used and what it cost, out of its usage journal.
 
 use clap::ValueEnum;
+use serde::Serialize;
+use skete_billing::{ChargeError, Decimal, Money, PriceList, Prices, Pricing, money, window_of};
 use skete_usage::{PodUse, Totals, Window};
 
-use crate::failure::Failure;
+use crate::commands::prices;
+use crate::failure::{Failure, chain};
 use crate::output::{amount, duration, eprint_line};
 use crate::paths::{NAMESPACE, Paths};
 use crate::record::PodRecord;
@@ -22,29 +25,87 @@ pub enum Form {
 
 impl Form {
     /// Shows the receipt of a Pod that has ended, on standard error. One that never had a sandbox
-    /// has none.
-    pub fn show(self, paths: &Paths, record: &PodRecord) {
+    /// has none. With a price list it tells the cost, too.
+    pub fn show(self, paths: &Paths, record: &PodRecord, prices: Option<&PriceList>) {
         if self == Self::None {
             return;
         }
         // How the Pod ended does not depend on it.
-        if let Err(failure) = self.try_show(paths, record) {
+        if let Err(failure) = self.try_show(paths, record, prices) {
             crate::complain(failure.message().unwrap_or_default());
         }
     }
 
-    fn try_show(self, paths: &Paths, record: &PodRecord) -> Result<(), Failure> {
+    fn try_show(
+        self,
+        paths: &Paths,
+        record: &PodRecord,
+        prices: Option<&PriceList>,
+    ) -> Result<(), Failure> {
         let journals = paths.journals();
         for journal in journals.of_sandbox(&record.boot_id, NAMESPACE, record.id.as_str())? {
             let Some(used) = journal.fold(Window::ALL)? else {
                 continue;
             };
+            let cost = match prices.map(|list| Cost::of(&used, list)).transpose() {
+                Ok(cost) => cost,
+                Err(error) => {
+                    crate::complain(&chain(&error));
+                    None
+                }
+            };
             match self {
-                Self::Json => eprint_line(&serde_json::to_string(&used)?),
-                _ => crate::complain(&format!("Pod {}: {}", record.name, line(&used))),
+                Self::Json => eprint_line(&serde_json::to_string(&Receipt { used: &used, cost })?),
+                _ => {
+                    let cost = cost.map(|cost| cost.line()).unwrap_or_default();
+                    crate::complain(&format!("Pod {}: {}{cost}", record.name, line(&used)));
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// A receipt in JSON.
+#[derive(Serialize)]
+struct Receipt<'a> {
+    #[serde(flatten)]
+    used: &'a PodUse,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Cost>,
+}
+
+/// What a Pod cost.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cost {
+    /// Rounded to the digits of a price list.
+    amount: String,
+    currency: String,
+    price_list: String,
+    version: String,
+    #[serde(skip)]
+    exact: Money,
+}
+
+impl Cost {
+    /// What a Pod cost by itself, for all its time.
+    fn of(used: &PodUse, list: &PriceList) -> Result<Self, ChargeError> {
+        let pricing = Pricing::new(list, window_of(list, [used]));
+        let charges = pricing.charge(used)?;
+        let exact = Prices::settle(&pricing, &charges).total(&charges);
+        Ok(Self {
+            amount: money::short(&exact, Decimal::DIGITS),
+            currency: list.currency.to_string(),
+            price_list: list.name.clone(),
+            version: list.version.clone(),
+            exact,
+        })
+    }
+
+    fn line(&self) -> String {
+        let amount = prices::decimal(&self.exact, prices::DIGITS);
+        format!("; {amount} {} by {}", self.currency, self.price_list)
     }
 }
 

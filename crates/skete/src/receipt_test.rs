@@ -31,3 +31,22 @@ fn a_pod_without_any_time_has_a_line_too() {
     used.spans.clear();
     assert!(line(&used).starts_with("0.00 s, 0 vCPU, 0 MiB: "));
 }
+
+#[test]
+fn the_cost_is_exact_and_told_with_the_currency_and_the_list() {
+    let used: PodUse = serde_json::from_str(USED).unwrap();
+    let (name, text) = PriceList::shipped()
+        .find(|(name, _)| *name == "fargate")
+        .unwrap();
+    let cost = Cost::of(&used, &PriceList::parse(text, name).unwrap()).unwrap();
+    // 0.25 vCPU and 0.5 GB for the minimum of a minute: a price list rounds what was requested.
+    let told = cost.line();
+    assert!(told.ends_with(" USD by fargate"), "{told}");
+    let json = serde_json::to_value(Receipt {
+        used: &used,
+        cost: Some(cost),
+    })
+    .unwrap();
+    assert_eq!(json["pod"]["uid"], "u");
+    assert_eq!(json["cost"]["currency"], "USD");
+}

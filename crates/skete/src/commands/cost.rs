@@ -8,7 +8,8 @@ use skete_billing::{Charges, Prices, Pricing};
 use skete_usage::Window;
 
 use super::estimate::Estimate;
-use super::prices::{self, DEFAULT, DIGITS};
+use super::prices::{self, DIGITS};
+use super::serve::Serve;
 use super::usage::{Key, Selection, read_journals};
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
@@ -31,6 +32,8 @@ pub struct Cost {
 enum CostCommand {
     /// Tell what Pods would cost, before they run
     Estimate(Estimate),
+    /// Serve it: OpenCost's API, Prometheus' metrics, and a page
+    Serve(Serve),
 }
 
 impl Cost {
@@ -41,6 +44,7 @@ impl Cost {
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         match &self.command {
             Some(CostCommand::Estimate(estimate)) => estimate.run(),
+            Some(CostCommand::Serve(serve)) => serve.run(paths),
             None => self.spent.run(paths),
         }
     }
@@ -51,9 +55,9 @@ impl Cost {
 struct Spent {
     #[command(flatten)]
     select: Selection,
-    /// The price list, by name or file
-    #[arg(short, long, value_name = "NAME|FILE", env = prices::ENV, hide_env_values = true, default_value = DEFAULT)]
-    prices: String,
+    /// The price list, by name or file; without it, the machine's
+    #[arg(short, long, value_name = "NAME|FILE", env = prices::ENV, hide_env_values = true)]
+    prices: Option<String>,
     /// How to show it
     #[arg(short, long, value_enum)]
     output: Option<Document>,
@@ -70,7 +74,7 @@ struct SpentRow<'a> {
 
 impl Spent {
     fn run(&self, paths: &Paths) -> Result<u8, Failure> {
-        let list = prices::find(&self.prices)?;
+        let list = prices::machines(self.prices.as_deref(), paths)?;
         let asked = self.select.window()?;
         // Of a Pod's whole life: on it depends what a part of it costs.
         let (uses, code) = read_journals(paths, Window::ALL, |used| self.select.wants(used))?;

@@ -21,6 +21,7 @@ pub mod run;
 mod run_flags;
 mod run_images;
 mod run_words;
+mod serve;
 mod session;
 pub mod stats;
 pub mod stop;

@@ -9,6 +9,7 @@ use skete_billing::{Decimal, PriceList, Rate};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
+use crate::paths::Paths;
 
 /// Largest file that is taken for a price list, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -232,6 +233,28 @@ pub(crate) fn count(number: u64, what: &str) -> String {
 /// There is none of that name, or the file cannot be read, or is none.
 pub(crate) fn find(name: &str) -> Result<PriceList, Failure> {
     PriceList::parse(&read(name)?, name).map_err(told)
+}
+
+/// The price list that somebody chose: by a flag or the environment, or for the machine by a file in
+/// the state directory; `None` if nobody did.
+///
+/// # Errors
+/// As for [`find`].
+pub(crate) fn chosen(name: Option<&str>, paths: &Paths) -> Result<Option<PriceList>, Failure> {
+    let of_machine = paths.prices();
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => find(name).map(Some),
+        None if of_machine.exists() => find(&of_machine.to_string_lossy()).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same; and the default if nobody did.
+///
+/// # Errors
+/// As for [`find`].
+pub(crate) fn machines(name: Option<&str>, paths: &Paths) -> Result<PriceList, Failure> {
+    chosen(name, paths)?.map_or_else(|| find(DEFAULT), Ok)
 }
 
 /// A problem a line.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
+use skete_billing::PriceList;
 use skete_hypervisor::{Qemu, accelerator, check_fits};
 use skete_image::Policy;
 use skete_pod::{Manifest, PodPlan, Role, annotations};
@@ -14,6 +15,7 @@ use skete_usage::Beginning;
 
 use super::control::Control;
 use super::image;
+use super::prices;
 use super::run_flags::{Flags, What};
 use super::run_images;
 use super::run_words::{lines, show_timings, timing, typed};
@@ -63,6 +65,9 @@ pub struct Run {
     /// How to show what the Pod was given and used, on standard error
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     receipt: receipt::Form,
+    /// The price list of the receipt, by name or file; without it, the machine's
+    #[arg(long, env = prices::ENV, value_name = "NAME|FILE", hide_env_values = true)]
+    prices: Option<String>,
     /// What makes the VM: kvm, emulation; without it, the best there is
     #[arg(long, value_name = "NAME")]
     hypervisor: Option<String>,
@@ -138,6 +143,11 @@ impl Run {
     /// The Pod could not be started, or its end was not seen.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let began = Instant::now();
+        // A list that is wrong is told of before anything runs.
+        let prices = match self.quiet || self.detach {
+            true => None,
+            false => prices::chosen(self.prices.as_deref(), paths)?,
+        };
         let manifest = self.manifest()?;
         let mut made = self.put_on_record(paths, manifest)?;
         made.record.timings.push(timing("command", began.elapsed()));
@@ -162,7 +172,7 @@ impl Run {
         if self.detach {
             return runtime.block_on(self.watch_start(paths, &record));
         }
-        let result = runtime.block_on(self.follow(paths, &record, began, spawned));
+        let result = runtime.block_on(self.follow(paths, &record, began, spawned, prices.as_ref()));
         // A thread that reads the terminal does not end by itself.
         runtime.shutdown_background();
         result
@@ -410,6 +420,7 @@ impl Run {
         record: &PodRecord,
         began: Instant,
         spawned: Duration,
+        prices: Option<&PriceList>,
     ) -> Result<u8, Failure> {
         let main = record.main_container();
         let stdin = main.filter(|c| c.stdin).map(|c| c.name.clone());
@@ -428,7 +439,7 @@ impl Run {
         };
         let session = Session::connect(paths, &record.id, attachment).await?;
         match session.follow().await? {
-            Outcome::Ended(ended) => self.conclude(paths, record, *ended, began, spawned),
+            Outcome::Ended(ended) => self.conclude(paths, record, *ended, began, spawned, prices),
             Outcome::ContainerEnded(code) => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
             Outcome::Detached => {
                 crate::complain(&format!(
@@ -458,6 +469,7 @@ impl Run {
         ended: PodEnded,
         began: Instant,
         spawned: Duration,
+        prices: Option<&PriceList>,
     ) -> Result<u8, Failure> {
         if self.timings {
             let mut timings = ended.timings;
@@ -471,7 +483,7 @@ impl Run {
             show_timings(&timings);
         }
         if !self.quiet {
-            self.receipt.show(paths, record);
+            self.receipt.show(paths, record, prices);
         }
         let code = u8::try_from(ended.exit_code).unwrap_or(u8::MAX);
         let known = [OWN_ERROR, CANNOT_EXECUTE, NOT_FOUND].contains(&code);

@@ -6,13 +6,14 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
-use skete_usage::{Ended, PodUse, Totals, Window, by_pod};
+use skete_usage::{Ended, PodUse, Totals, Window};
 
 use super::logs::since;
-use crate::failure::{Failure, OWN_ERROR, chain};
+use crate::failure::{Failure, OWN_ERROR};
 use crate::output::{self, Document, Table, amount, duration};
 use crate::paths::Paths;
 use crate::selector::Selector;
+use crate::uses::{Uses, uses};
 
 /// In nanoseconds.
 const SECOND: u128 = 1_000_000_000;
@@ -255,18 +256,13 @@ pub(super) fn read_journals(
     window: Window,
     wanted: impl Fn(&PodUse) -> bool,
 ) -> Result<(Vec<PodUse>, u8), Failure> {
-    let mut code = 0;
-    let mut uses = Vec::new();
-    for journal in paths.journals().all()? {
-        match journal.fold(window) {
-            Ok(used) => uses.extend(used.filter(&wanted)),
-            Err(error) => {
-                crate::complain(&format!("not counted: {}", chain(&error)));
-                code = OWN_ERROR;
-            }
-        }
+    let Uses { mut pods, problems } = uses(paths, window)?;
+    pods.retain(wanted);
+    for problem in &problems {
+        crate::complain(&format!("not counted: {problem}"));
     }
-    Ok((by_pod(uses), code))
+    let code = if problems.is_empty() { 0 } else { OWN_ERROR };
+    Ok((pods, code))
 }
 
 fn ended(sum: &Sum) -> &'static str {
