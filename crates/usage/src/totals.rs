@@ -40,14 +40,18 @@ impl Totals {
     /// Adds what a Pod was given and used.
     pub fn add(&mut self, pod: &PodUse) {
         for span in &pod.spans {
-            let time_ns = span.length_ns();
-            self.time_ns = self.time_ns.saturating_add(time_ns);
-            self.provisioned.add(&span.provisioned, time_ns);
-            self.requested.add(&span.requested, time_ns);
-            self.used.add(&span.used);
+            self.add_span(span);
         }
         add(&mut self.container_starts, pod.container_starts);
         add(&mut self.image_bytes, pod.image_bytes);
+    }
+
+    pub(crate) fn add_span(&mut self, span: &Span) {
+        let time_ns = span.length_ns();
+        self.time_ns = self.time_ns.saturating_add(time_ns);
+        self.provisioned.add(&span.provisioned, time_ns);
+        self.requested.add(&span.requested, time_ns);
+        self.used.add(&span.used);
     }
 }
 
