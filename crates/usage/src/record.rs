@@ -17,7 +17,7 @@ pub(crate) const MAX_LINE: usize = 1 << 20;
 /// The longest line of every other record, in bytes with its end.
 pub const MAX_RECORD: usize = 200;
 /// No clock says more than this, in nanoseconds: 146 years from its beginning, on either side.
-const MAX_CLOCK: u64 = 1 << 62;
+const MAX_CLOCK: u64 = (1 << 62) - 1;
 /// containerd's own bound for an id.
 const MAX_ID: usize = 76;
 
