@@ -158,7 +158,7 @@ fn a_full_disk_takes_nothing_half_and_all_of_it_when_there_is_room() {
     let before = counted(&ledger);
     assert_eq!(before, machine.truth());
 
-    machine.live("a2", "two", 20_000);
+    machine.live("a-2", "two", 20_000);
     let error = ledger.ingest(machine.journals.all().unwrap()).unwrap_err();
     assert!(matches!(error.source, Problem::Full), "{error:?}");
     assert_eq!(counted(&ledger), before);

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use skete_usage::JournalError;
 
 use crate::database::VERSION;
+use crate::hour_begins;
 
 /// A ledger that cannot be used. What was being done is not done, and nothing of it is left.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ pub enum Problem {
         source: JournalError,
     },
     /// A sum in it is not one.
-    #[error("is damaged: a sum of hour {hour} is none; take it from a backup")]
+    #[error("is damaged: a sum of {} is none; take it from a backup", hour_begins(*hour))]
     DamagedSum {
         /// The hour, counted from the Unix epoch.
         hour: i64,

@@ -19,10 +19,17 @@ mod journals;
 mod kills_tests;
 mod quantities;
 mod query;
+#[cfg(test)]
+#[path = "speed_test.rs"]
+mod speed_tests;
 mod sums;
 #[cfg(test)]
 mod testing;
 mod verify;
+
+use std::ops::Range;
+
+use jiff::Timestamp;
 
 pub use chain::Hash;
 pub use database::Ledger;
@@ -31,3 +38,16 @@ pub use ingest::{Ingested, Refusal, Refused};
 pub use quantities::Quantities;
 pub use query::{By, HourRow, NamespaceUse, PodUses, SandboxKey, Status};
 pub use verify::{Finding, Verified};
+
+/// Every hour that there is.
+pub const ALL_HOURS: Range<i64> = i64::MIN..i64::MAX;
+
+/// When an hour begins that is counted from the Unix epoch, as in RFC 3339.
+#[must_use]
+pub fn hour_begins(hour: i64) -> String {
+    match Timestamp::from_second(hour.saturating_mul(3600)) {
+        Ok(time) => time.to_string(),
+        // Of a clock that lies: jiff's end with the year 9999.
+        Err(_) => format!("hour {hour}"),
+    }
+}

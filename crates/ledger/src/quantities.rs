@@ -1,7 +1,7 @@
 //! Sums as the ledger keeps them.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use skete_usage::Totals;
+use skete_usage::{Amounts, Totals, Used};
 
 /// How many quantities there are.
 const COUNT: usize = 17;
@@ -46,6 +46,33 @@ impl Quantities {
         for (sum, more) in self.0.iter_mut().zip(other.0) {
             // Only journals that lie say so much.
             *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// The same as totals; a number of bytes that 64 bits cannot tell is the most that they can.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let amounts = |at: usize| Amounts {
+            milli_vcpu_ns: self.0[at],
+            memory_byte_ns: self.0[at + 1],
+            storage_byte_ns: self.0[at + 2],
+            gpu_ns: self.0[at + 3],
+        };
+        let number = |at: usize| u64::try_from(self.0[at]).unwrap_or(u64::MAX);
+        Totals {
+            time_ns: self.0[0],
+            provisioned: amounts(1),
+            requested: amounts(5),
+            used: Used {
+                cpu_ns: number(9),
+                memory_byte_ns: self.0[10],
+                block_read_bytes: number(11),
+                block_written_bytes: number(12),
+                network_received_bytes: number(13),
+                network_sent_bytes: number(14),
+            },
+            container_starts: number(15),
+            image_bytes: number(16),
         }
     }
 
@@ -109,3 +136,7 @@ impl Serialize for Quantities {
         map.end()
     }
 }
+
+#[cfg(test)]
+#[path = "quantities_test.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::vec;
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
-use skete_usage::{Ended, PodUse, Window, fold};
+use skete_usage::{Ended, PodUse, Window, by_pod, fold};
 
 use crate::chain::{self, Hash};
 use crate::database::Ledger;
@@ -274,17 +274,15 @@ pub struct PodUses<'a> {
 }
 
 impl PodUses<'_> {
-    /// The next Pod, which may have no time within the window.
-    fn pod(&mut self) -> Option<Result<PodUse, Problem>> {
+    /// What the sandboxes of the next Pod used.
+    fn pod(&mut self) -> Option<Result<Vec<PodUse>, Problem>> {
         let first = self.sandboxes.next()?;
-        let mut used = self.of_sandbox(&first);
-        while let Some(next) = self.sandboxes.as_slice().first()
-            && next.pod == first.pod
-        {
-            let next = self.sandboxes.next()?;
-            used = used.and_then(|used| Ok(followed(used, self.of_sandbox(&next)?)));
-        }
-        Some(used)
+        let rest = self.sandboxes.as_slice().iter();
+        let others = rest.take_while(|next| next.pod == first.pod).count();
+        let mut sandboxes = vec![first];
+        sandboxes.extend(self.sandboxes.by_ref().take(others));
+        let uses = sandboxes.iter().map(|sandbox| self.of_sandbox(sandbox));
+        Some(uses.collect())
     }
 
     fn of_sandbox(&self, sandbox: &Sandbox) -> Result<PodUse, Problem> {
@@ -300,20 +298,16 @@ impl Iterator for PodUses<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.pod()? {
-                Ok(used) if used.spans.is_empty() => {}
-                used => return Some(self.ledger.told(used)),
+                Err(problem) => return Some(self.ledger.told(Err(problem))),
+                Ok(sandboxes) => {
+                    let used = by_pod(sandboxes).pop();
+                    if let Some(used) = used.filter(|used| !used.spans.is_empty()) {
+                        return Some(Ok(used));
+                    }
+                }
             }
         }
     }
-}
-
-/// A Pod's use by one sandbox, and then by another.
-fn followed(mut used: PodUse, next: PodUse) -> PodUse {
-    used.spans.extend(next.spans);
-    used.container_starts += next.container_starts;
-    used.image_bytes = used.image_bytes.saturating_add(next.image_bytes);
-    used.ended = next.ended;
-    used
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 use skete_usage::{HOUR_NS, Totals};
 
 use super::*;
+use crate::ALL_HOURS;
 use crate::testing::{HOUR, Machine, SECOND, counted};
 
 fn full() -> (Machine, Ledger) {
     let machine = Machine::new();
-    machine.live("a1", "one", 900);
-    machine.live("a2", "two", 3);
-    machine.live("b1", "three", 400);
+    machine.live("a-1", "one", 900);
+    machine.live("a-2", "two", 3);
+    machine.live("b-1", "three", 400);
     let mut ledger = machine.ledger();
     ledger.ingest(machine.journals.all().unwrap()).unwrap();
     (machine, ledger)
@@ -70,7 +71,7 @@ fn hours_add_up_to_what_pods_used() {
             sum.add(&row.quantities);
             Ok(())
         };
-        ledger.hours(0..HOUR * 2, by, each).unwrap();
+        ledger.hours(ALL_HOURS, by, each).unwrap();
         assert_eq!(sum, machine.truth());
     }
     let last = HOUR + 3;
@@ -106,6 +107,6 @@ fn a_status_tells_what_there_is() {
 fn whoever_cannot_take_rows_is_told() {
     let (_machine, ledger) = full();
     let full = |_: &HourRow| Err(std::io::ErrorKind::StorageFull.into());
-    let error = ledger.hours(0..HOUR * 2, By::Sandbox, full).unwrap_err();
+    let error = ledger.hours(ALL_HOURS, By::Sandbox, full).unwrap_err();
     assert!(matches!(error.source, Problem::Write(_)), "{error:?}");
 }

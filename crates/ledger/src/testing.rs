@@ -10,7 +10,7 @@ use skete_usage::{
 };
 use tempfile::TempDir;
 
-use crate::{Ledger, Quantities};
+use crate::{ALL_HOURS, Ledger, Quantities};
 
 pub(crate) const BOOT: &str = "8c7d";
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -76,7 +76,8 @@ impl Machine {
         Ledger::create(&self.ledger_path()).unwrap()
     }
 
-    /// Begins a Pod of this UID, with one sandbox of this id.
+    /// Begins a Pod of this UID, with one sandbox of this id. Its Namespace is what stands before
+    /// the UID's hyphen.
     pub(crate) fn begin(&self, uid: &str, sandbox: &str) -> Writer<Seconds> {
         let opening = opening(uid, sandbox);
         let monotonic = self.clock.now().monotonic_ns;
@@ -128,8 +129,7 @@ pub(crate) fn opening(uid: &str, sandbox: &str) -> Opening {
         pod: Pod {
             uid: uid.into(),
             name: format!("pod-{uid}"),
-            // Tenants are told by the UID's first letter.
-            namespace: uid.chars().take(1).collect(),
+            namespace: uid.split('-').next().unwrap_or_default().into(),
             namespace_uid: None,
             labels: [("app".to_owned(), "web".to_owned())].into(),
             controller: None,
@@ -160,7 +160,7 @@ pub(crate) fn opening(uid: &str, sandbox: &str) -> Opening {
 /// What all Namespaces come to in the ledger's sums.
 pub(crate) fn counted(ledger: &Ledger) -> Quantities {
     let mut sum = Quantities::default();
-    for of in ledger.namespaces(0..HOUR * 2).unwrap() {
+    for of in ledger.namespaces(ALL_HOURS).unwrap() {
         sum.add(&of.quantities);
     }
     sum

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::chain::{self, Hash};
 use crate::database::Ledger;
 use crate::error::{LedgerError, Problem};
+use crate::hour_begins;
 use crate::quantities::Quantities;
 use crate::sums::{self, quantities};
 
@@ -52,18 +53,15 @@ impl Display for Finding {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(what) => write!(f, "the file is damaged: {what}"),
-            Self::Hour(hour) => write!(f, "hour {hour} was closed with other records"),
+            Self::Hour(hour) => write!(f, "{} was closed with other records", hour_begins(*hour)),
             Self::Journal { sandbox, what } => write!(f, "journal of sandbox {sandbox}: {what}"),
-            Self::Sum { hour, sandbox } => match sandbox {
-                Some(id) => write!(
-                    f,
-                    "hour {hour}: the sum of sandbox {id} is not its records'"
-                ),
-                None => write!(
-                    f,
-                    "hour {hour}: the sum of a Namespace is not its sandboxes'"
-                ),
-            },
+            Self::Sum { hour, sandbox } => {
+                write!(f, "{}: the sum of ", hour_begins(*hour))?;
+                match sandbox {
+                    Some(id) => write!(f, "sandbox {id} is not its records'"),
+                    None => write!(f, "a Namespace is not its sandboxes'"),
+                }
+            }
         }
     }
 }

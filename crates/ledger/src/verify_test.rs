@@ -28,7 +28,7 @@ fn changed_by(statement: &str) -> Vec<String> {
 
 #[test]
 fn every_change_is_found_and_told_where_it_is() {
-    let first = format!("hour {HOUR} was closed with other records");
+    let first = format!("{} was closed with other records", hour_begins(HOUR));
     for (statement, expected) in [
         (
             "UPDATE record SET line = replace(line, 'host', 'hose') WHERE journal = 1 AND sequence = 9",

@@ -14,7 +14,7 @@ use skete_pod::{PodCount, Resources, Workload, Workloads};
 use skete_usage::Size;
 
 use super::prices;
-use super::usage::{Key, Selection, for_each_journal};
+use super::usage::{Key, Selection, for_each_use};
 use crate::failure::Failure;
 use crate::files;
 use crate::output::{self, Document, Table};
@@ -89,10 +89,15 @@ impl Spent {
         let asked = self.select.window()?;
         let mut uses = Vec::new();
         // Of a Pod's whole life: on it depends what a part of it costs.
-        let code = for_each_journal(paths, skete_usage::Window::ALL, |used| {
-            uses.extend(Some(used).filter(|used| self.select.wants(used)));
-            Ok(())
-        })?;
+        let code = for_each_use(
+            paths,
+            self.select.ledger,
+            skete_usage::Window::ALL,
+            |used| {
+                uses.extend(Some(used).filter(|used| self.select.wants(used)));
+                Ok(())
+            },
+        )?;
         let spans = || uses.iter().flat_map(|used| &used.spans);
         let first = spans().map(|span| span.start_ns).min().unwrap_or(0);
         let last = spans().map(|span| span.end_ns).max().unwrap_or(0);

@@ -9,7 +9,7 @@ use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Ta
 use skete_usage::{PodUse, Window};
 
 use super::prices;
-use super::usage::for_each_journal;
+use super::usage::for_each_use;
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
@@ -32,6 +32,9 @@ pub struct Invoice {
     /// Records of Pods, as `skete usage -o jsonl` writes them; without it, this machine's journals
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Look into the ledger and not into the journals: it knows those too that are gone
+    #[arg(long, conflicts_with = "from")]
+    ledger: bool,
     /// Who sends it
     #[arg(long, value_name = "NAME", default_value = "Skete")]
     issuer: String,
@@ -96,7 +99,7 @@ impl Invoice {
         match &self.from {
             Some(file) => for_each_record(file, each).map(|()| 0),
             // Of a Pod's whole life: on it depends what a part of it costs.
-            None => for_each_journal(paths, Window::ALL, each),
+            None => for_each_use(paths, self.ledger, Window::ALL, each),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
+use skete_ledger::Ledger;
 use skete_usage::{Ended, PodUse, Totals, Window, by_pod};
 
 use super::logs::since;
@@ -50,6 +51,9 @@ pub(super) struct Selection {
     /// What to add up: pod, namespace, controller or label:KEY
     #[arg(long, value_name = "WHAT", default_value = "pod")]
     pub(super) by: By,
+    /// Look into the ledger and not into the journals: it knows those too that are gone
+    #[arg(long)]
+    pub(super) ledger: bool,
 }
 
 /// How to show it.
@@ -62,6 +66,18 @@ enum Form {
     /// The Pods' spans of time, one Pod a line, whatever --by says: what `invoice --from` takes
     Jsonl,
 }
+
+/// Headings of [`figures_of`].
+pub(super) const FIGURES: [&str; 8] = [
+    "TIME",
+    "VCPU-S",
+    "USED",
+    "GIB-S",
+    "USED",
+    "NET I/O",
+    "BLOCK I/O",
+    "STARTS",
+];
 
 /// What is added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +197,7 @@ impl Usage {
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let window = self.select.window()?;
         let mut uses = Vec::new();
-        let code = for_each_journal(paths, window, |used| {
+        let code = for_each_use(paths, self.select.ledger, window, |used| {
             uses.extend(Some(used).filter(|used| self.select.wants(used)));
             Ok(())
         })?;
@@ -224,17 +240,7 @@ impl Usage {
             By::Controller => vec!["NAMESPACE", "CONTROLLER", "PODS"],
             By::Label(key) => vec![key.as_str(), "PODS"],
         };
-        let figures = [
-            "TIME",
-            "VCPU-S",
-            "USED",
-            "GIB-S",
-            "USED",
-            "NET I/O",
-            "BLOCK I/O",
-            "STARTS",
-        ];
-        let mut table = Table::new(&[&what[..], &figures].concat());
+        let mut table = Table::new(&[&what[..], &FIGURES].concat());
         for (key, sum) in sums {
             let name = key.name.clone().unwrap_or_else(|| "<none>".to_owned());
             let pods = sum.pods.to_string();
@@ -250,17 +256,24 @@ impl Usage {
     }
 }
 
-/// Looks at what every journal tells of a window, and comes back with an exit code: a journal that
-/// is damaged is told of and left out.
+/// Looks at what the ledger or every journal tells of a window, and comes back with an exit code: a
+/// journal that is damaged is told of and left out.
 ///
 /// # Errors
-/// The journals cannot be looked for, or `each` fails.
-pub(super) fn for_each_journal(
+/// The ledger cannot be read, the journals cannot be looked for, or `each` fails.
+pub(super) fn for_each_use(
     paths: &Paths,
+    ledger: bool,
     window: Window,
     mut each: impl FnMut(PodUse) -> Result<(), Failure>,
 ) -> Result<u8, Failure> {
     let mut code = 0;
+    if ledger {
+        for used in Ledger::open(&paths.ledger())?.pod_uses(window)? {
+            each(used?)?;
+        }
+        return Ok(code);
+    }
     for journal in paths.journals().all()? {
         match journal.fold(window) {
             Ok(used) => used.map_or(Ok(()), &mut each)?,
@@ -281,7 +294,8 @@ fn ended(sum: &Sum) -> &'static str {
     }
 }
 
-fn figures_of(totals: &Totals) -> [String; 8] {
+/// Totals as a table shows them.
+pub(super) fn figures_of(totals: &Totals) -> [String; 8] {
     let Totals {
         provisioned, used, ..
     } = totals;
