@@ -305,7 +305,8 @@ impl<W: Write> Rows<W> {
             ],
             By::Namespace => &["hour", "namespace", "namespaceUid"],
         };
-        csv.write_record(who.iter().chain(&Quantities::NAMES))?;
+        csv.write_record(who.iter().chain(&Quantities::NAMES))
+            .map_err(of_csv)?;
         Ok(Self::Csv(Box::new(csv)))
     }
 
@@ -329,7 +330,7 @@ impl<W: Write> Rows<W> {
             fields.extend(who.map(String::clone));
         }
         fields.extend(row.quantities.values().iter().map(u128::to_string));
-        Ok(csv.write_record(fields)?)
+        csv.write_record(fields).map_err(of_csv)
     }
 
     fn end(self) -> io::Result<()> {
@@ -337,6 +338,14 @@ impl<W: Write> Rows<W> {
             Self::Csv(mut csv) => csv.flush(),
             Self::Jsonl(mut out) => out.flush(),
         }
+    }
+}
+
+/// The error below it, of whose kind csv tells nothing: a reader that has gone is none.
+fn of_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

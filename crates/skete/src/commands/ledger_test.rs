@@ -58,6 +58,24 @@ fn a_namespaces_row_names_no_pod() {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_told_from_a_disk_that_is_full() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for form in [Form::Csv, Form::Jsonl] {
+        let mut rows = Rows::new(form, By::Namespace, Gone).unwrap();
+        let failed = (0..1000).find_map(|_| rows.row(&row(None)).err()).unwrap();
+        assert_eq!(failed.kind(), io::ErrorKind::BrokenPipe, "{form:?}");
+    }
+}
+
+#[test]
 fn a_time_within_an_hour_is_refused() {
     let at = |text: &str| hour("--since", Some(text.parse().unwrap()));
     assert_eq!(at("2025-11-24T16:00:00Z").unwrap(), Some(490_000));
