@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    attach, completion, cost, doctor, exec, image, inspect, invoice, kill, logs, node, port,
-    prices, ps, rm, run, stats, stop, top, usage, version, wait,
+    attach, completion, cost, doctor, exec, image, inspect, invoice, kill, ledger, logs, node,
+    port, prices, ps, rm, run, stats, stop, top, usage, version, wait,
 };
 use crate::failure::{Failure, OWN_ERROR};
 use crate::paths::{DEFAULT_ROOT, DEFAULT_RUN_ROOT, Paths, ROOT_ENV, RUN_ROOT_ENV};
@@ -83,6 +83,9 @@ pub enum Command {
     Stats(stats::Stats),
     /// Show what Pods were given and used, running or ended: by Pod, Namespace, label or controller
     Usage(usage::Usage),
+    /// Keep what was used for ever: ingest, status, verify, usage, export, backup
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// List the published ports of a Pod
     Port(port::Port),
     /// List the processes of a Pod

@@ -98,6 +98,11 @@ impl Paths {
         Directory::below(&self.root)
     }
 
+    /// What was used, kept for ever.
+    pub fn ledger(&self) -> PathBuf {
+        self.journals().path().join("ledger.db")
+    }
+
     /// Runtime directories of all Pods.
     pub fn run_pods(&self) -> PathBuf {
         self.run_root.join("pods")

@@ -1,5 +1,6 @@
 //! What Pods were given and used: where the server asks for it.
 
+use skete_ledger::Ledger;
 use skete_usage::{PodUse, Span, Window, by_pod};
 
 use crate::failure::{Failure, chain};
@@ -17,11 +18,21 @@ pub struct Uses {
     pub problems: Vec<String>,
 }
 
-/// What was given and used within a window, by Pod.
+/// What was given and used within a window, by Pod, as the ledger or the journals have it.
 ///
 /// # Errors
-/// The journals cannot be looked for. One that is damaged is among the problems.
-pub fn uses(paths: &Paths, window: Window) -> Result<Uses, Failure> {
+/// The ledger cannot be read, or the journals cannot be looked for. A journal that is damaged is
+/// among the problems.
+pub fn uses(paths: &Paths, ledger: bool, window: Window) -> Result<Uses, Failure> {
+    if ledger {
+        let pods = Ledger::open(&paths.ledger())?
+            .pod_uses(window)?
+            .collect::<Result<_, _>>()?;
+        return Ok(Uses {
+            pods,
+            problems: Vec::new(),
+        });
+    }
     let mut pods = Vec::new();
     let mut problems = Vec::new();
     for journal in paths.journals().all()? {

@@ -39,7 +39,7 @@ fn in_detail_what_was_used_is_where_it_was_used() {
     writer.write(Event::End(EndReason::Ended)).unwrap();
     drop(writer);
 
-    let all = uses(&paths, Window::ALL).unwrap_or_else(|_| panic!("no journals"));
+    let all = uses(&paths, false, Window::ALL).unwrap_or_else(|_| panic!("no journals"));
     let steps: Vec<_> = (0..4)
         .map(|step| Window::of_length(step * 10 * SECOND, SECOND.unsigned_abs() * 10))
         .collect();

@@ -1,6 +1,6 @@
 //! Where a machine keeps its journals: `BOOT/NAMESPACE/SANDBOX-TIME.journal`, the boot as its
 //! kernel names it, containerd's namespace, and what the monotonic clock said. They are records:
-//! nothing that cleans up after a Pod takes them away.
+//! nothing that cleans up after a Pod takes them away. The ledger lies beside them.
 
 use std::fs;
 use std::io::{self, BufReader};
@@ -29,6 +29,17 @@ pub struct JournalFile {
     pub boot: String,
 }
 
+/// A journal that is being read.
+#[derive(Debug)]
+pub struct OpenJournal {
+    /// Its records.
+    pub reader: Reader<BufReader<fs::File>>,
+    /// Whether its writer is alive.
+    pub running: bool,
+    /// Bytes that it had, at least, when it was opened.
+    pub length: u64,
+}
+
 /// A journal that cannot be counted, or a directory of them that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}")]
@@ -47,6 +58,12 @@ impl Directory {
         Self {
             root: state.join("usage"),
         }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
     }
 
     /// Where the journal of a sandbox is that begins at this time of the monotonic clock. No two
@@ -112,6 +129,17 @@ impl JournalFile {
     }
 
     fn try_fold(&self, window: Window) -> Result<PodUse, JournalError> {
+        let OpenJournal {
+            reader, running, ..
+        } = self.open()?;
+        fold(reader, window, running)
+    }
+
+    /// Opens it, and reads its beginning.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no journal, or another boot's.
+    pub fn open(&self) -> Result<OpenJournal, JournalError> {
         let file = fs::File::open(&self.path)?;
         // Before it is read: what is written from now on may be in it or not.
         let running = match file.try_lock_shared() {
@@ -122,6 +150,7 @@ impl JournalFile {
             Err(fs::TryLockError::WouldBlock) => true,
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
         };
+        let length = file.metadata()?.len();
         let reader = Reader::new(BufReader::new(file))?;
         if reader.opening().boot != self.boot {
             return Err(JournalError::OtherBoot {
@@ -129,7 +158,11 @@ impl JournalFile {
                 found: reader.opening().boot.clone(),
             });
         }
-        fold(reader, window, running)
+        Ok(OpenJournal {
+            reader,
+            running,
+            length,
+        })
     }
 }
 
@@ -143,7 +176,7 @@ fn journals(directory: &Path, boot: &str) -> Result<Vec<JournalFile>, ReadError>
     Ok(names.into_iter().map(file).collect())
 }
 
-/// Names in a directory, in their order; none if it is not there.
+/// Names in a directory, in their order; none if it is not there, or no directory.
 fn names(directory: &Path) -> Result<Vec<String>, ReadError> {
     let read = || {
         let mut names = Vec::new();
@@ -154,8 +187,9 @@ fn names(directory: &Path) -> Result<Vec<String>, ReadError> {
         names.sort();
         Ok(names)
     };
+    use io::ErrorKind::{NotADirectory, NotFound};
     match read() {
-        Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if matches!(io::Error::kind(&error), NotFound | NotADirectory) => Ok(Vec::new()),
         read => read.map_err(|error| ReadError {
             path: directory.to_owned(),
             source: error.into(),

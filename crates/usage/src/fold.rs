@@ -4,13 +4,18 @@
 //! before, and ends with its last one. A journal without an end counts up to whatever was written
 //! last: never more than there was, and less by one heartbeat at most.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::mem::take;
 
-use crate::clock::Moment;
 use crate::pod_use::{Ended, PodUse, Size, Span, Used};
 use crate::reader::{JournalError, Reader};
 use crate::record::{Counters, Event, Opening};
+use crate::totals::Totals;
 use crate::window::Window;
+
+/// An hour, in nanoseconds.
+pub const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Folds a journal into what was used within the window; `running` tells whether its writer is
 /// alive. Windows that follow each other add up to the window that they make together.
@@ -22,12 +27,42 @@ pub fn fold<R: BufRead>(
     window: Window,
     running: bool,
 ) -> Result<PodUse, JournalError> {
-    let mut fold = Fold::new(reader.opening().clone(), reader.began(), window);
+    let mut fold = Fold::new(&reader, window, 0);
     for record in &mut reader {
         let record = record?;
         fold.event(record.at.monotonic_ns, record.event);
     }
     Ok(fold.finish(running))
+}
+
+/// Folds a journal into what was used in each hour, counted from the Unix epoch: what [`fold`]
+/// gives for a window of each hour, in one go.
+///
+/// # Errors
+/// As [`fold`].
+pub fn fold_hours<R: BufRead>(
+    mut reader: Reader<R>,
+) -> Result<BTreeMap<i64, Totals>, JournalError> {
+    let mut hours: BTreeMap<i64, Totals> = BTreeMap::new();
+    let mut fold = Fold::new(&reader, Window::ALL, HOUR_NS);
+    for record in &mut reader {
+        let record = record?;
+        let now = fold.event(record.at.monotonic_ns, record.event);
+        let counted = (
+            take(&mut fold.container_starts),
+            take(&mut fold.image_bytes),
+        );
+        if counted != (0, 0) {
+            let hour = hours.entry(now.div_euclid(HOUR_NS)).or_default();
+            hour.container_starts += counted.0;
+            hour.image_bytes = hour.image_bytes.saturating_add(counted.1);
+        }
+    }
+    for span in fold.finish(false).spans {
+        let hour = span.start_ns.div_euclid(HOUR_NS);
+        hours.entry(hour).or_default().add_span(&span);
+    }
+    Ok(hours)
 }
 
 /// What a span is made of, beside its time and use.
@@ -43,6 +78,8 @@ struct Fold {
     window: Window,
     /// Where zero of the monotonic clock lies, by the wall clock when the journal began.
     zero_ns: i64,
+    /// Spans end at whole multiples of it, if it is not 0.
+    cut_ns: i64,
     /// The last is still growing.
     spans: Vec<Span>,
     /// When the host's counters were read last, and what they said.
@@ -55,33 +92,38 @@ struct Fold {
 }
 
 impl Fold {
-    fn new(opening: Opening, began: Moment, window: Window) -> Self {
+    fn new<R: BufRead>(reader: &Reader<R>, window: Window, cut_ns: i64) -> Self {
+        let (opening, began) = (reader.opening().clone(), reader.began());
         // Both are bounded to 62 bits by the reader.
         let zero_ns = began.wall_ns - signed(began.monotonic_ns);
         let since = opening.since_ns.unwrap_or(began.monotonic_ns);
         let start_ns = zero_ns + signed(since);
         let first = Span {
             start_ns,
-            end_ns: zero_ns + signed(began.monotonic_ns),
+            end_ns: start_ns,
             provisioned: opening.provisioned,
             requested: opening.requested,
             limits: opening.limits,
             used: Used::default(),
         };
-        Self {
+        let mut fold = Self {
             opening,
             window,
             zero_ns,
+            cut_ns,
             spans: vec![first],
             sample: (start_ns, Counters::default()),
             unsettled: 0,
             container_starts: 0,
             image_bytes: 0,
             ended: false,
-        }
+        };
+        fold.extend(zero_ns + signed(began.monotonic_ns));
+        fold
     }
 
-    fn event(&mut self, monotonic_ns: u64, event: Event) {
+    /// Takes a record in, and gives its place in time.
+    fn event(&mut self, monotonic_ns: u64, event: Event) -> i64 {
         let now = self.zero_ns + signed(monotonic_ns);
         let sizes = self.extend(now);
         match event {
@@ -99,18 +141,33 @@ impl Fold {
             Event::End(_) => self.ended = true,
             _ => {}
         }
+        now
     }
 
-    /// Lets the last span reach until now.
+    /// Lets the last span reach until now, and cuts it where it is to be cut.
     fn extend(&mut self, now: i64) -> Sizes {
-        // There is one from the start.
-        let last = self.spans.len() - 1;
-        let span = &mut self.spans[last];
-        span.end_ns = now;
-        Sizes {
-            provisioned: span.provisioned,
-            requested: span.requested,
-            limits: span.limits,
+        loop {
+            // There is one from the start.
+            let last = self.spans.len() - 1;
+            let span = &mut self.spans[last];
+            let sizes = Sizes {
+                provisioned: span.provisioned,
+                requested: span.requested,
+                limits: span.limits,
+            };
+            let edge = match self.cut_ns {
+                0 => i64::MAX,
+                cut => span
+                    .start_ns
+                    .div_euclid(cut)
+                    .saturating_add(1)
+                    .saturating_mul(cut),
+            };
+            span.end_ns = now.min(edge);
+            if now <= edge {
+                return sizes;
+            }
+            self.resize(sizes);
         }
     }
 

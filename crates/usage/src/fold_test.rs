@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Moment;
 use crate::record::tests::opening;
 use crate::record::{EndReason, Record};
 
@@ -133,6 +134,42 @@ fn a_window_takes_its_part_to_the_nanosecond() {
         to_ns: NOON,
     };
     assert!(of(&life, before).spans.is_empty());
+}
+
+#[test]
+fn hours_are_what_the_windows_of_the_hours_are() {
+    let pulled = Opening {
+        since_ns: Some(10 * SECOND as u64),
+        ..opening()
+    };
+    let larger = Size {
+        milli_vcpus: 4000,
+        ..opening().provisioned
+    };
+    let life = journal(
+        pulled,
+        vec![
+            (101, Event::Image(33)),
+            (102, host(1, 77)),
+            (3000, Event::Start("a".into())),
+            (3700, Event::Provisioned(larger)),
+            (5000, host(1001, 3)),
+            (20_000, host(1013, 999)),
+            (20_001, Event::Start("b".into())),
+            (24_007, end()),
+        ],
+    );
+    let hours = fold_hours(Reader::new(&life[..]).unwrap()).unwrap();
+    assert_eq!(hours.len(), 8);
+    for (hour, totals) in hours {
+        let window = Window {
+            from_ns: hour * HOUR_NS,
+            to_ns: (hour + 1) * HOUR_NS,
+        };
+        let mut expected = Totals::default();
+        expected.add(&of(&life, window));
+        assert_eq!(totals, expected, "hour {hour}");
+    }
 }
 
 #[test]

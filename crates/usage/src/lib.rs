@@ -22,12 +22,12 @@ mod writer;
 
 pub use beginning::Beginning;
 pub use clock::{Clock, Moment, SystemClock, boot_id};
-pub use directory::{Directory, JournalFile, ReadError};
-pub use fold::fold;
+pub use directory::{Directory, JournalFile, OpenJournal, ReadError};
+pub use fold::{HOUR_NS, fold, fold_hours};
 pub use merge::by_pod;
 pub use pod_use::{Controller, Ended, Pod, PodUse, Size, Span, Used};
 pub use reader::{JournalError, Reader};
-pub use record::{Counters, EndReason, Event, Guest, MAX_RECORD, Opening, Record, VERSION};
+pub use record::{Counters, EndReason, Event, Guest, MAGIC, MAX_RECORD, Opening, Record, VERSION};
 pub use totals::{Amounts, Totals};
 pub use window::{Window, WindowError};
 pub use writer::{Pending, WriteError, Writer};

@@ -128,6 +128,11 @@ impl<R: BufRead> Reader<R> {
         self.began
     }
 
+    /// The record that was read last as it is written, without the end of its line.
+    pub fn line(&self) -> &[u8] {
+        &self.lines.line
+    }
+
     /// How many bytes at the end are not a whole record, once all records were read: what a writer
     /// that was killed, or a machine that lost power, left there.
     pub fn torn_bytes(&self) -> u64 {

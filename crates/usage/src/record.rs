@@ -11,13 +11,13 @@ use crate::pod_use::{Pod, Size};
 /// The version of the format that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 /// What a journal begins with, before its version and the end of the line.
-pub(crate) const MAGIC: &str = "skete-usage ";
+pub const MAGIC: &str = "skete-usage ";
 /// The longest line, in bytes: that of the first record, which holds the Pod's labels.
 pub(crate) const MAX_LINE: usize = 1 << 20;
 /// The longest line of every other record, in bytes with its end.
 pub const MAX_RECORD: usize = 200;
 /// No clock says more than this, in nanoseconds: 146 years from its beginning, on either side.
-const MAX_CLOCK: u64 = 1 << 62;
+const MAX_CLOCK: u64 = (1 << 62) - 1;
 /// containerd's own bound for an id.
 const MAX_ID: usize = 76;
 

@@ -51,6 +51,7 @@ fn a_journal_tells_whether_its_writer_is_alive_and_whose_it_is() {
     };
 
     assert_eq!(ended(), Ended::Running);
+    fs::write(directory.path().join("ledger.db"), "beside them").unwrap();
     writer.write(host(1)).unwrap();
     assert_eq!(ended(), Ended::Running);
     drop(writer);

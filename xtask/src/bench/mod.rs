@@ -38,6 +38,7 @@ const PARTS: &[Part] = &[
     ("kills", Bench::kills),
     ("invoice", |_| invoice::rows()),
     ("usage", |_| usage::rows()),
+    ("ledger", |_| usage::ledger_rows()),
     ("kubelet", kubelet::rows),
 ];
 

@@ -10,7 +10,7 @@ use skete_usage::Window;
 use super::estimate::Estimate;
 use super::prices::{self, DIGITS};
 use super::serve::Serve;
-use super::usage::{Key, Selection, read_journals};
+use super::usage::{Key, Selection, read_uses};
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
@@ -77,7 +77,8 @@ impl Spent {
         let list = prices::machines(self.prices.as_deref(), paths)?;
         let asked = self.select.window()?;
         // Of a Pod's whole life: on it depends what a part of it costs.
-        let (uses, code) = read_journals(paths, Window::ALL, |used| self.select.wants(used))?;
+        let wanted = |used: &_| self.select.wants(used);
+        let (uses, code) = read_uses(paths, self.select.ledger, Window::ALL, wanted)?;
         let spans = || uses.iter().flat_map(|used| &used.spans);
         let first = spans().map(|span| span.start_ns).min().unwrap_or(0);
         let last = spans().map(|span| span.end_ns).max().unwrap_or(0);

@@ -9,7 +9,7 @@ use skete_billing::{FocusError, FocusWriter, Invoice as Bill, Month, Pricing, Ta
 use skete_usage::{PodUse, Window};
 
 use super::prices;
-use super::usage::read_journals;
+use super::usage::read_uses;
 use crate::failure::Failure;
 use crate::output::{self, Document, Table};
 use crate::paths::Paths;
@@ -32,6 +32,9 @@ pub struct Invoice {
     /// Records of Pods, as `skete usage -o jsonl` writes them; without it, this machine's journals
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Look into the ledger and not into the journals: it knows those too that are gone
+    #[arg(long, conflicts_with = "from")]
+    ledger: bool,
     /// Who sends it
     #[arg(long, value_name = "NAME", default_value = "Skete")]
     issuer: String,
@@ -70,7 +73,7 @@ impl Invoice {
         if self.from.is_none() {
             // Of a Pod's whole life: on it depends what a part of it costs.
             let owned = |used: &PodUse| tenant.owns(&used.pod);
-            (journals, code) = read_journals(paths, Window::ALL, owned)?;
+            (journals, code) = read_uses(paths, self.ledger, Window::ALL, owned)?;
         }
         let mut tally = Tally::new(&pricing, tenant.clone());
         self.for_each_use(&journals, |pod_use| Ok(tally.add(pod_use)?))?;

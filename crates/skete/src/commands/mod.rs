@@ -11,6 +11,7 @@ pub mod image;
 pub mod inspect;
 pub mod invoice;
 pub mod kill;
+pub mod ledger;
 pub mod logs;
 pub mod node;
 pub mod port;
@@ -47,6 +48,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Command::Completion(completion) => return completion.run(),
         Command::Cost(cost) => return cost.run(&paths),
         Command::Invoice(invoice) => return invoice.run(&paths),
+        Command::Ledger(ledger) => return ledger.run(&paths),
         Command::Prices(prices) => return prices.run(),
         // Its Pods are containerd's.
         Command::Node(node) => return node.run(&paths),
@@ -86,6 +88,7 @@ pub fn dispatch(cli: Cli) -> Result<u8, Failure> {
         | Command::Completion(_)
         | Command::Cost(_)
         | Command::Invoice(_)
+        | Command::Ledger(_)
         | Command::Prices(_)
         | Command::Node(_)
         | Command::Supervise(_) => Ok(0),

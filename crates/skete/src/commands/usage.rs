@@ -51,6 +51,9 @@ pub(super) struct Selection {
     /// What to add up: pod, namespace, controller or label:KEY
     #[arg(long, value_name = "WHAT", default_value = "pod")]
     pub(super) by: By,
+    /// Look into the ledger and not into the journals: it knows those too that are gone
+    #[arg(long)]
+    pub(super) ledger: bool,
 }
 
 /// How to show it.
@@ -63,6 +66,18 @@ enum Form {
     /// The Pods' spans of time, one Pod a line, whatever --by says: what `invoice --from` takes
     Jsonl,
 }
+
+/// Headings of [`figures_of`].
+pub(super) const FIGURES: [&str; 8] = [
+    "TIME",
+    "VCPU-S",
+    "USED",
+    "GIB-S",
+    "USED",
+    "NET I/O",
+    "BLOCK I/O",
+    "STARTS",
+];
 
 /// What is added up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +196,8 @@ impl Usage {
     /// damaged is told of and not counted, and the exit code says so.
     pub fn run(&self, paths: &Paths) -> Result<u8, Failure> {
         let window = self.select.window()?;
-        let (uses, code) = read_journals(paths, window, |used| self.select.wants(used))?;
+        let wanted = |used: &PodUse| self.select.wants(used);
+        let (uses, code) = read_uses(paths, self.select.ledger, window, wanted)?;
         if self.output == Form::Jsonl {
             let mut lines = String::new();
             for used in &uses {
@@ -220,17 +236,7 @@ impl Usage {
             By::Controller => vec!["NAMESPACE", "CONTROLLER", "PODS"],
             By::Label(key) => vec![key.as_str(), "PODS"],
         };
-        let figures = [
-            "TIME",
-            "VCPU-S",
-            "USED",
-            "GIB-S",
-            "USED",
-            "NET I/O",
-            "BLOCK I/O",
-            "STARTS",
-        ];
-        let mut table = Table::new(&[&what[..], &figures].concat());
+        let mut table = Table::new(&[&what[..], &FIGURES].concat());
         for (key, sum) in sums {
             let name = key.name.clone().unwrap_or_else(|| "<none>".to_owned());
             let pods = sum.pods.to_string();
@@ -246,17 +252,18 @@ impl Usage {
     }
 }
 
-/// The Pods that the journals tell of in a window and that are wanted, and an exit code: a journal
-/// that is damaged is told of and left out.
+/// The Pods that the ledger or the journals tell of in a window and that are wanted, and an exit
+/// code: a journal that is damaged is told of and left out.
 ///
 /// # Errors
-/// The journals cannot be looked for.
-pub(super) fn read_journals(
+/// The ledger cannot be read, or the journals cannot be looked for.
+pub(super) fn read_uses(
     paths: &Paths,
+    ledger: bool,
     window: Window,
     wanted: impl Fn(&PodUse) -> bool,
 ) -> Result<(Vec<PodUse>, u8), Failure> {
-    let Uses { mut pods, problems } = uses(paths, window)?;
+    let Uses { mut pods, problems } = uses(paths, ledger, window)?;
     pods.retain(wanted);
     for problem in &problems {
         crate::complain(&format!("not counted: {problem}"));
@@ -273,7 +280,8 @@ fn ended(sum: &Sum) -> &'static str {
     }
 }
 
-fn figures_of(totals: &Totals) -> [String; 8] {
+/// Totals as a table shows them.
+pub(super) fn figures_of(totals: &Totals) -> [String; 8] {
     let Totals {
         provisioned, used, ..
     } = totals;

@@ -27,6 +27,7 @@ fn used(namespace: &str, name: &str, uid: &str, seconds: i64, ended: Ended) -> P
 fn usage(by: &str) -> Usage {
     Usage {
         select: Selection {
+            ledger: false,
             since: None,
             until: None,
             namespace: None,

@@ -143,7 +143,7 @@ impl Server {
             Some(Err(error)) => return Ok(unanswered(&error)),
         };
         // Each Pod whole: on its life depends what a part of it costs.
-        let uses = uses(&self.paths, Window::ALL)?;
+        let uses = uses(&self.paths, false, Window::ALL)?;
         let one = query.as_ref().and_then(|(_, query)| {
             let pod = uses
                 .pods
