@@ -194,8 +194,8 @@ impl Ledger {
             }
         }
         let mut select = self.sqlite.prepare_cached(
-            "SELECT namespace, count(*) FROM pod WHERE EXISTS (SELECT 1 FROM journal
-             WHERE pod = pod.id AND start_ns < ?2 AND end_ns > ?1) GROUP BY namespace",
+            "SELECT namespace, count(*) FROM pod WHERE id IN
+             (SELECT pod FROM journal WHERE start_ns < ?2 AND end_ns > ?1) GROUP BY namespace",
         )?;
         let edge = |hour: i64| hour.saturating_mul(skete_usage::HOUR_NS);
         let mut rows = select.query([edge(hours.start), edge(hours.end)])?;
