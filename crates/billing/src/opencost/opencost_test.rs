@@ -393,3 +393,11 @@ fn a_pod_in_shorter_spans_tells_when_something_was_used_and_changes_no_cost() {
     assert_eq!(of(0, "cpuCost"), Some(10.0));
     assert_eq!(of(1, "cpuCost"), Some(10.0));
 }
+
+#[test]
+fn a_pod_that_waits_or_only_initialises_costs_as_long_as_its_machine_is_there() {
+    let mut waiting = pod("u1", "a", "web", 0, 10);
+    waiting.container_starts = 0;
+    let one = &ask(&[waiting], "aggregate=namespace")["data"][0]["a"];
+    assert_eq!(one["totalCost"].as_f64(), Some(27.0));
+}

@@ -286,3 +286,7 @@ fn read_file(file: &str) -> Result<String, Failure> {
 pub(crate) fn decimal(amount: &skete_billing::Money, digits: u32) -> String {
     skete_billing::money::significant(amount, digits, Decimal::DIGITS)
 }
+
+#[cfg(test)]
+#[path = "prices_test.rs"]
+mod tests;
