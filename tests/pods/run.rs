@@ -28,7 +28,8 @@ fn output_exit_code_and_receipt_are_those_of_the_command() {
     let span = &receipt["spans"][0];
     assert!(span["endNs"].as_i64() > span["startNs"].as_i64(), "{span}");
     assert_eq!(span["provisioned"]["milliVcpus"], 1000, "{span}");
-    for field in ["cpuNs", "memoryByteNs", "blockReadBytes"] {
+    // What the host has in its page cache already is not read from a disk: that may be 0.
+    for field in ["cpuNs", "memoryByteNs"] {
         assert!(
             span["used"][field].as_f64().unwrap() > 0.0,
             "{field}: {span}"
