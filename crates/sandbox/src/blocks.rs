@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::block_device::{self, Numbers};
 use crate::error::EngineError;
-
 use crate::vm::Machine;
 
 /// The block devices that a container asks for.

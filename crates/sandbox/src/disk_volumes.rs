@@ -6,10 +6,8 @@ use std::path::PathBuf;
 
 use skete_agent_api::agent;
 
-use crate::agent::request;
 use crate::block_device;
 use crate::error::EngineError;
-use crate::sandbox::agent_failed;
 use crate::vm::Machine;
 use crate::volumes::disk::{self, DiskVolume, FS_TYPE};
 
@@ -77,10 +75,7 @@ impl DiskVolumes {
                 options: volume.guest_options(),
                 ..Default::default()
             });
-            let rpc = machine.agent().rpc();
-            rpc.put_volume(request(), &put)
-                .await
-                .map_err(agent_failed)?;
+            machine.put_volumes(&[put]).await?;
             mounted(volume.point.clone(), name);
         }
         Ok(())

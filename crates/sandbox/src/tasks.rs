@@ -67,14 +67,14 @@ impl Sandbox {
         for (serial, file) in &placed.disks {
             machine.attach_scratch(serial, file).await?;
         }
-        put_volumes(machine, placed.requests).await?;
+        machine.put_volumes(&placed.requests).await?;
         for (name, layers) in placed.images {
             let mut volume = agent::PutVolumeRequest {
                 name,
                 ..Default::default()
             };
             volume.set_image(machine.attach_layers(&layers).await?);
-            put_volumes(machine, vec![volume]).await?;
+            machine.put_volumes(&[volume]).await?;
         }
         let wanted = Wanted::take(&mut spec);
         self.timings.record("volumes", stopwatch);
@@ -231,7 +231,7 @@ impl Sandbox {
                 () = tokio::time::sleep(EVERY) => {}
             }
             let changes = self.lock_volumes().changes();
-            if let Err(error) = put_volumes(&machine, changes).await {
+            if let Err(error) = machine.put_volumes(&changes).await {
                 tracing::warn!(error = error.chain(), "bring volumes up to date");
             }
         }
@@ -472,19 +472,6 @@ impl Sandbox {
             .await
             .map_err(agent_failed)
     }
-}
-
-async fn put_volumes(
-    machine: &Machine,
-    volumes: Vec<agent::PutVolumeRequest>,
-) -> Result<(), EngineError> {
-    for volume in volumes {
-        let rpc = machine.agent().rpc();
-        rpc.put_volume(request(), &volume)
-            .await
-            .map_err(agent_failed)?;
-    }
-    Ok(())
 }
 
 fn process_ref(process: &Process) -> agent::ProcessRef {

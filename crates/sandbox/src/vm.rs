@@ -18,6 +18,7 @@ use crate::agent::{Agent, request};
 use crate::error::EngineError;
 use crate::layout::Layout;
 use crate::programs::Programs;
+use crate::sandbox::agent_failed;
 use crate::size::Size;
 use crate::timings::{Stopwatch, Timings};
 
@@ -185,6 +186,23 @@ impl Machine {
     /// If it cannot be opened or the monitor refuses.
     pub async fn attach_scratch(&self, serial: &str, file: &Path) -> Result<(), EngineError> {
         Ok(self.vm.attach_disk(&scratch_disk(serial, file)?).await?)
+    }
+
+    /// Gives the guest volumes, one after the other.
+    ///
+    /// # Errors
+    /// If the guest refuses one: those after it are not given.
+    pub async fn put_volumes(
+        &self,
+        volumes: &[agent::PutVolumeRequest],
+    ) -> Result<(), EngineError> {
+        for volume in volumes {
+            let rpc = self.agent.rpc();
+            rpc.put_volume(request(), volume)
+                .await
+                .map_err(agent_failed)?;
+        }
+        Ok(())
     }
 
     /// Changes the guest's memory.

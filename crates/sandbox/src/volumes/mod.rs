@@ -92,11 +92,38 @@ pub enum VolumeError {
     },
 }
 
+/// The host's directories and files, and the names of the volumes that stand for them in the guest.
+#[derive(Debug, Default)]
+struct Names(BTreeMap<PathBuf, String>);
+
+impl Names {
+    /// The directory in the guest that stands for `host`; `give` says how it comes to be, the first
+    /// time it is asked for.
+    fn guest_dir<E>(
+        &mut self,
+        host: &Path,
+        give: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        if let Some(name) = self.0.get(host) {
+            return Ok(Path::new(VOLUMES_DIR).join(name));
+        }
+        let name = format!("v{}", self.0.len());
+        give(&name)?;
+        let dir = Path::new(VOLUMES_DIR).join(&name);
+        self.0.insert(host.to_owned(), name);
+        Ok(dir)
+    }
+
+    /// Whether a volume of that name, of no path on the host, is asked for the first time.
+    fn is_new(&mut self, name: &str) -> bool {
+        self.0.insert(name.into(), name.to_owned()).is_none()
+    }
+}
+
 /// The volumes of one sandbox that its guest has.
 #[derive(Debug, Default)]
 pub struct Volumes {
-    /// The host's directory or file, and the name of the volume that stands for it in the guest.
-    names: BTreeMap<PathBuf, String>,
+    names: Names,
     /// Those that the guest has of disks.
     disks: Disks,
     /// The sandbox's id.
@@ -227,7 +254,7 @@ impl Volumes {
             },
             other => other,
         };
-        let guest = match kind {
+        let guest: Result<_, HostFilesError> = match kind {
             Source::Host => {
                 return Err(VolumeError::HostPath {
                     destination: destination.to_owned(),
@@ -240,7 +267,7 @@ impl Volumes {
             Source::File(file) => self.file(&file, requests),
             Source::TerminationLog(file) => {
                 let guest = self.file(&file, requests);
-                if let Some(volume) = self.names.get(&file) {
+                if let Some(volume) = self.names.0.get(&file) {
                     placed.termination_log = Some(TerminationLog {
                         host: file.clone(),
                         volume: volume.clone(),
@@ -249,17 +276,18 @@ impl Volumes {
                 }
                 guest
             }
-            Source::Tree(root) => self.guest_volume(&root, requests, |name| {
-                Ok(files_requests(name, host_files::read_tree(&root)?))
+            Source::Tree(root) => self.names.guest_dir(&root, |name| {
+                requests.extend(files_requests(name, host_files::read_tree(&root)?));
+                Ok(())
             }),
             Source::Files { root, below } => {
-                let mut copied = None;
-                let guest = self.guest_volume(&root, requests, |name| {
-                    let (current, files) = Current::read(&root, name)?;
-                    copied = Some(current);
-                    Ok(files_requests(name, files))
+                let current = &mut self.current;
+                let guest = self.names.guest_dir(&root, |name| {
+                    let (copied, files) = Current::read(&root, name)?;
+                    current.push(copied);
+                    requests.extend(files_requests(name, files));
+                    Ok(())
                 });
-                self.current.extend(copied);
                 guest.map(|dir| below_dir(dir, &below))
             }
             Source::EmptyDir { root, below, name } => {
@@ -288,31 +316,26 @@ impl Volumes {
         kind: Option<&str>,
         placed: &mut Placed,
     ) -> Result<PathBuf, ScratchError> {
-        if let Some(name) = self.names.get(root) {
-            return Ok(Path::new(VOLUMES_DIR).join(name));
-        }
-        let name = format!("v{}", self.names.len());
-        let mut request = empty_dir::request(&name, root, kind);
-        if request.has_scratch()
-            && let Some(disks) = &mut self.empty_disks
-            && let Some(file) = disks.make(root)?
-        {
-            request.set_block(empty_dir::block(&name));
-            placed.disks.push((name.clone(), file));
-        }
-        placed.requests.push(request);
-        self.names.insert(root.to_owned(), name.clone());
-        Ok(Path::new(VOLUMES_DIR).join(name))
+        let disks = &mut self.empty_disks;
+        self.names.guest_dir(root, |name| {
+            let mut request = empty_dir::request(name, root, kind);
+            if request.has_scratch()
+                && let Some(disks) = disks
+                && let Some(file) = disks.make(root)?
+            {
+                request.set_block(empty_dir::block(name));
+                placed.disks.push((name.to_owned(), file));
+            }
+            placed.requests.push(request);
+            Ok(())
+        })
     }
 
     fn image(&mut self, root: &Path, placed: &mut Placed) -> Result<PathBuf, ImageError> {
-        if let Some(name) = self.names.get(root) {
-            return Ok(Path::new(VOLUMES_DIR).join(name));
-        }
-        let name = format!("v{}", self.names.len());
-        placed.images.push((name.clone(), image::layers(root)?));
-        self.names.insert(root.to_owned(), name.clone());
-        Ok(Path::new(VOLUMES_DIR).join(name))
+        self.names.guest_dir(root, |name| {
+            placed.images.push((name.to_owned(), image::layers(root)?));
+            Ok(())
+        })
     }
 
     fn file(
@@ -320,10 +343,11 @@ impl Volumes {
         file: &Path,
         requests: &mut Vec<agent::PutVolumeRequest>,
     ) -> Result<PathBuf, HostFilesError> {
-        self.guest_volume(file, requests, |name| {
-            Ok(files_requests(name, host_files::read_file(file)?))
-        })
-        .map(|dir| dir.join(file_name(file)))
+        let dir = self.names.guest_dir(file, |name| {
+            requests.extend(files_requests(name, host_files::read_file(file)?));
+            Ok(())
+        });
+        dir.map(|dir| dir.join(file_name(file)))
     }
 
     /// The Pod's containers share their memory as they do their IPC namespace.
@@ -341,7 +365,7 @@ impl Volumes {
                     .ok()
             })
             .map_or(SHM_BYTES, |kibibytes: u64| kibibytes << 10);
-        if self.is_new(SHM) {
+        if self.names.is_new(SHM) {
             let mut request = agent::PutVolumeRequest {
                 name: SHM.to_owned(),
                 size_limit: size,
@@ -378,7 +402,7 @@ impl Volumes {
         if missing.is_empty() {
             return;
         }
-        if self.is_new(SANDBOX_FILES) {
+        if self.names.is_new(SANDBOX_FILES) {
             let resolv_conf = match skete_cri_api::resolv_conf(&config.dns_config) {
                 // As containerd does for a kubelet that says nothing.
                 text if text.is_empty() => {
@@ -418,29 +442,6 @@ impl Volumes {
     /// Whether the guest has what outlives it.
     pub(crate) fn has_disks(&self) -> bool {
         !self.disks.is_empty()
-    }
-
-    /// Whether a volume of that name, of no path on the host, is asked for the first time.
-    fn is_new(&mut self, name: &str) -> bool {
-        let key = PathBuf::from(name);
-        self.names.insert(key, name.to_owned()).is_none()
-    }
-
-    /// The directory in the guest that stands for `host`; `make` says how it comes to be, the
-    /// first time it is asked for.
-    fn guest_volume(
-        &mut self,
-        host: &Path,
-        requests: &mut Vec<agent::PutVolumeRequest>,
-        make: impl FnOnce(&str) -> Result<Vec<agent::PutVolumeRequest>, HostFilesError>,
-    ) -> Result<PathBuf, HostFilesError> {
-        if let Some(name) = self.names.get(host) {
-            return Ok(Path::new(VOLUMES_DIR).join(name));
-        }
-        let name = format!("v{}", self.names.len());
-        requests.extend(make(&name)?);
-        self.names.insert(host.to_owned(), name.clone());
-        Ok(Path::new(VOLUMES_DIR).join(name))
     }
 
     /// What the kubelet has swapped since it was copied. A volume that cannot be read, as when
