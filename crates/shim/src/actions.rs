@@ -2,7 +2,7 @@
 //! cleans up after a daemon that is dead, and `-info`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use skete_sandbox::layout::{Layout, LayoutError, Roots};
 
 use crate::convert::timestamp;
 use crate::flags::Flags;
-use crate::start::{StartError, start};
+use crate::start::{StartError, start, write_reply};
 
 /// The runtime's name.
 const RUNTIME: &str = "io.containerd.skete.v2";
@@ -92,11 +92,7 @@ fn runtime_info() -> RuntimeInfo {
 
 fn reply(message: &impl Message) -> Result<(), ActionError> {
     let bytes = message.write_to_bytes().map_err(ActionError::Encode)?;
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(&bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(ActionError::Write)
+    write_reply(&bytes).map_err(ActionError::Write)
 }
 
 /// Removes the socket of a shim that was killed. containerd keeps in the bundle, where it runs the

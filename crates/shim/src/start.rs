@@ -77,15 +77,10 @@ pub fn start(flags: &Flags) -> Result<(), StartError> {
     let mut daemon = request.spawn(flags, &address)?;
     let replied = lower(&daemon).and_then(|()| {
         // The daemon closes its standard output as soon as it serves.
-        let mut stdout = daemon.stdout.take().into_iter();
-        stdout
-            .try_for_each(|mut stdout| io::copy(&mut stdout, &mut io::stderr()).map(drop))
-            .map_err(StartError::Spawn)?;
-        let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(&request.reply(&address)?)
-            .and_then(|()| stdout.flush())
-            .map_err(StartError::Write)
+        if let Some(mut stdout) = daemon.stdout.take() {
+            io::copy(&mut stdout, &mut io::stderr()).map_err(StartError::Spawn)?;
+        }
+        write_reply(&request.reply(&address)?).map_err(StartError::Write)
     });
     if replied.is_err() {
         // It may have ended of itself.
@@ -186,6 +181,13 @@ impl Request {
         bytes.extend(mount_capabilities().map_err(StartError::Encode)?);
         Ok(bytes)
     }
+}
+
+/// Tells containerd, which reads standard output to its end.
+pub fn write_reply(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// A shim is killed before containerd, but not before the containers of others: one more than
