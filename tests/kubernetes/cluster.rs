@@ -29,6 +29,18 @@ pub(crate) fn cluster(arguments: &[&str]) -> Command {
     command
 }
 
+/// `skete` as it is installed on the node, with its state there.
+pub(crate) fn skete(arguments: &[&str]) -> Command {
+    let told = |name| std::env::var(name).expect("run by cargo xtask test");
+    let program = format!("{}/current/bin/skete", told("SKETE_TEST_PREFIX"));
+    let mut command = cluster(&["run", &program]);
+    command
+        .args(["--root", &told("SKETE_TEST_ROOT"), "--run-root"])
+        .arg(run_root())
+        .args(arguments);
+    command
+}
+
 /// The engine's directory for what does not outlive a reboot.
 pub(crate) fn run_root() -> PathBuf {
     std::env::var_os("SKETE_TEST_RUN_ROOT")
@@ -208,15 +220,37 @@ pub(crate) fn apply(kubectl: &mut Command, manifests: &str) {
     assert!(child.wait().unwrap().success(), "{manifests}");
 }
 
+/// A Deployment of one container. `more` are lines of its `spec`, `container` of its container.
+pub(crate) fn deployment(name: &str, more: &str, container: &str) -> String {
+    format!(
+        "apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      runtimeClassName: skete
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: main
+        image: {BUSYBOX}{}{}
+",
+        indent(container, 8),
+        indent(more, 2),
+    )
+}
+
+/// Lines that follow others, so far to the right.
+fn indent(text: &str, by: usize) -> String {
+    let pad = " ".repeat(by);
+    text.lines().map(|line| format!("\n{pad}{line}")).collect()
+}
+
 /// A Pod of one container that runs a shell's script. `more` are lines of its `spec`, `container`
 /// of its container.
 pub(crate) fn pod(name: &str, script: &str, more: &str, container: &str) -> String {
-    let indent = |text: &str, by: usize| {
-        let pad = " ".repeat(by);
-        text.lines()
-            .map(|line| format!("\n{pad}{line}"))
-            .collect::<String>()
-    };
     let image = match container.contains("image:") {
         true => String::new(),
         false => format!("    image: {BUSYBOX}\n"),

@@ -4,16 +4,13 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::cluster::{Namespace, cluster, pod, run_root};
+use crate::cluster::{Namespace, pod, skete};
 
 /// `skete node` of what is installed there.
 fn node(arguments: &[&str]) -> Output {
     let prefix = std::env::var("SKETE_TEST_PREFIX").expect("run by cargo xtask test");
-    let skete = format!("{prefix}/current/bin/skete");
-    let run_root = run_root().display().to_string();
-    let own = ["run", &skete, "--run-root", &run_root, "node"];
-    let words = [&own[..], arguments, &["--prefix", &prefix]].concat();
-    cluster(&words).output().unwrap()
+    let words = [&["node"], arguments, &["--prefix", &prefix]].concat();
+    skete(&words).output().unwrap()
 }
 
 #[test]

@@ -2,17 +2,12 @@
 
 use serde_json::Value;
 
-use crate::cluster::{BUSYBOX, Namespace, PATIENCE, cluster, eventually, run_root};
+use crate::cluster::{Namespace, PATIENCE, deployment, eventually, skete};
 
 /// What `skete usage` says of each Pod of a namespace.
 pub(crate) fn uses(space: &Namespace) -> Vec<Value> {
-    let prefix = std::env::var("SKETE_TEST_PREFIX").expect("run by cargo xtask test");
-    let root = std::env::var("SKETE_TEST_ROOT").expect("run by cargo xtask test");
-    let skete = format!("{prefix}/current/bin/skete");
-    let run_root = run_root().display().to_string();
-    let roots = ["run", &skete, "--root", &root, "--run-root", &run_root];
     let usage = ["usage", "-o", "jsonl", "-n", space.name()];
-    let output = cluster(&[&roots[..], &usage].concat()).output().unwrap();
+    let output = skete(&usage).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -24,24 +19,11 @@ pub(crate) fn uses(space: &Namespace) -> Vec<Value> {
 #[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_deployments_pods_are_metered_from_their_sandbox_to_its_end() {
     let space = Namespace::new("metered");
-    space.apply(&format!(
-        "apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web}}
-spec:
-  replicas: 1
-  selector: {{matchLabels: {{app: web}}}}
-  template:
-    metadata: {{labels: {{app: web}}}}
-    spec:
-      runtimeClassName: skete
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: {BUSYBOX}
-        command: [sleep, '1000']
-        resources: {{requests: {{cpu: 100m}}, limits: {{cpu: 500m, memory: 64Mi}}}}
-"
+    space.apply(&deployment(
+        "web",
+        "replicas: 1",
+        "command: [sleep, '1000']\n\
+         resources: {requests: {cpu: 100m}, limits: {cpu: 500m, memory: 64Mi}}",
     ));
     space.kubectl(&["rollout", "status", "deployment/web", "--timeout=120s"]);
     let running = uses(&space);

@@ -296,27 +296,28 @@ spec:
         mounts.lines().filter(is_on_it).map(str::to_owned).collect()
     }
 
+    /// Opens the device if nobody else has it.
+    fn claim_device(&self) -> std::io::Result<std::fs::File> {
+        let mut options = std::fs::File::options();
+        options.read(true).custom_flags(EXCLUSIVE);
+        options.open(&self.device.0)
+    }
+
     /// Neither is it mounted, nor can it be.
     fn assert_not_mounted(&self) {
         assert_eq!(self.mounts(), [""; 0]);
-        let claimed = std::fs::File::options()
-            .read(true)
-            .custom_flags(EXCLUSIVE)
-            .open(&self.device.0);
         let busy = std::io::ErrorKind::ResourceBusy;
-        assert_eq!(claimed.err().map(|error| error.kind()), Some(busy));
+        assert_eq!(
+            self.claim_device().err().map(|error| error.kind()),
+            Some(busy)
+        );
     }
 
     /// Its file system was unmounted as it should be, once the kubelet has let go of it.
     fn assert_sound(&self) {
-        let is_free = || {
-            std::fs::File::options()
-                .read(true)
-                .custom_flags(EXCLUSIVE)
-                .open(&self.device.0)
-        };
         eventually(Duration::from_secs(60), || {
-            is_free().map_err(|error| move || format!("{}: {error}", self.device.0))
+            self.claim_device()
+                .map_err(|error| move || format!("{}: {error}", self.device.0))
         });
         let output = Command::new("e2fsck")
             .args(["-f", "-n", &self.device.0])

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, eventually, pod};
+use crate::cluster::{AGNHOST, BUSYBOX, Namespace, cluster, deployment, eventually, pod};
 
 #[test]
 #[ignore = "needs a cluster: run by cargo xtask test"]
@@ -33,25 +33,16 @@ fn a_pod_runs_in_a_vm_of_its_own_and_nobody_notices() {
 #[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_deployment_behind_a_service_is_rolled_over() {
     let space = Namespace::new("rollout");
-    let deployment = |version: &str| {
-        format!(
-            "apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web}}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: web}}}}
-  template:
-    metadata: {{labels: {{app: web}}}}
-    spec:
-      runtimeClassName: skete
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: {BUSYBOX}
-        command: [sh, -c, 'mkdir /www; echo {version} > /www/index.html; httpd -f -p 80 -h /www']
-        readinessProbe: {{httpGet: {{port: 80, path: /}}, periodSeconds: 1}}
-"
+    let rolled = |version: &str| {
+        let script =
+            format!("mkdir /www; echo {version} > /www/index.html; httpd -f -p 80 -h /www");
+        deployment(
+            "web",
+            "replicas: 2",
+            &format!(
+                "command: [sh, -c, '{script}']\n\
+                 readinessProbe: {{httpGet: {{port: 80, path: /}}, periodSeconds: 1}}"
+            ),
         )
     };
     space.apply(
@@ -69,7 +60,7 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
     ));
     space.ready("client");
     for version in ["one", "two"] {
-        space.apply(&deployment(version));
+        space.apply(&rolled(version));
         space.kubectl(&["rollout", "status", "deployment/web", "--timeout=240s"]);
         // An endpoint that is going answers for a moment more.
         let script = format!("[ \"$(curl -fsS --max-time 5 http://web)\" = {version} ]");
@@ -153,34 +144,24 @@ fn what_a_pod_uses_is_told_by_the_kubelet() {
 #[ignore = "needs a cluster: run by cargo xtask test"]
 fn a_horizontal_pod_autoscaler_adds_pods_by_what_they_use_and_top_shows_it() {
     let space = Namespace::new("hpa");
-    space.apply(&format!(
-        "apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: busy}}
-spec:
-  selector: {{matchLabels: {{app: busy}}}}
-  template:
-    metadata: {{labels: {{app: busy}}}}
-    spec:
-      runtimeClassName: skete
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: {BUSYBOX}
-        command: [sh, -c, 'while :; do :; done']
-        resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 100m}}}}
----
-apiVersion: autoscaling/v2
+    space.apply(&deployment(
+        "busy",
+        "",
+        "command: [sh, -c, 'while :; do :; done']\n\
+         resources: {requests: {cpu: 50m}, limits: {cpu: 100m}}",
+    ));
+    space.apply(
+        "apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata: {{name: busy}}
+metadata: {name: busy}
 spec:
-  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: busy}}
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: busy}
   maxReplicas: 2
   metrics:
   - type: Resource
-    resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}
-"
-    ));
+    resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}
+",
+    );
     space.wait("deployment", "busy", |busy| {
         busy["status"]["readyReplicas"] == 2
     });

@@ -5,10 +5,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
-
 use crate::support::{HELLO, Machine, Process, below, kill};
-use crate::usage::uses;
+use crate::usage::{nanoseconds, uses};
 
 const KILLS: u64 = 12;
 /// Whoever is alive may take so long to clean up after those who are not.
@@ -133,12 +131,8 @@ fn metered(machine: &Machine, name: &str, kind: &str, at_most: Duration, told: &
         };
         let ended = used["ended"].as_str().unwrap();
         assert!(ends.contains(&ended), "{told}: {used}");
-        let spans = used["spans"].as_array().unwrap();
-        let length =
-            |span: &Value| span["endNs"].as_i64().unwrap() - span["startNs"].as_i64().unwrap();
-        let counted: i64 = spans.iter().map(length).sum();
         assert!(
-            i128::from(counted) <= at_most.as_nanos() as i128,
+            i128::from(nanoseconds(&used)) <= at_most.as_nanos() as i128,
             "{told}: {used}"
         );
     }

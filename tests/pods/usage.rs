@@ -31,7 +31,8 @@ fn journals(machine: &Machine) -> Vec<PathBuf> {
     found
 }
 
-fn nanoseconds(used: &Value) -> i64 {
+/// How long the Pod was, all its spans together.
+pub(crate) fn nanoseconds(used: &Value) -> i64 {
     let length = |span: &Value| span["endNs"].as_i64().unwrap() - span["startNs"].as_i64().unwrap();
     used["spans"].as_array().unwrap().iter().map(length).sum()
 }

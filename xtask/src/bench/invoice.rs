@@ -1,15 +1,11 @@
 //! How long the bill of a month takes.
 
-use std::process::Command;
-
 use super::Rows;
-use crate::command::{Failure, output};
-use crate::repository;
+use crate::command::{Failure, cargo, output};
 
 /// A million Pods, from their records in a file to the invoice.
 pub(super) fn rows() -> Result<Rows, Failure> {
-    let mut month = Command::new("cargo");
-    month.current_dir(repository()).args([
+    let mut month = cargo(&[
         "run",
         "--release",
         "-q",

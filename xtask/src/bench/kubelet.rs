@@ -151,7 +151,7 @@ impl<'a> Pod<'a> {
             .filter_map(|file| fs::read_to_string(file).ok())
             .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
             .collect();
-        // The sandbox's id is in the shim's command line, and in no environment that is looked at.
+        // A shim's command line names its sandbox. This Pod is the only one of the cluster.
         let ctr = cluster::program("ctr")?;
         let mut list = Command::new(ctr);
         list.arg("--address")
@@ -163,7 +163,6 @@ impl<'a> Pod<'a> {
             let shim =
                 output(Command::new("pgrep").args(["-f", &format!("containerd-shim.*-id {id}")]));
             let shim = shim.unwrap_or_default();
-            // Of several Pods, this one's is running alone.
             pids.extend(shim.lines().map(str::to_owned));
         }
         Ok(pids)

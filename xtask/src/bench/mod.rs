@@ -168,7 +168,7 @@ fn conversion() -> Result<Rows, Failure> {
         .args(["--format=pax", "-C", "/", "-cf"])
         .arg(&tar)
         .args(["usr/bin", "usr/share/perl", "usr/lib/python3"]))?;
-    run(Command::new("cargo").current_dir(repository()).args([
+    run(&mut cargo(&[
         "build",
         "--release",
         "-q",
