@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use skete_agent_api::{StdioHeader, StdioStream};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use crate::agent::Agent;
 use crate::error::EngineError;
@@ -57,6 +57,7 @@ pub struct Process {
     status: watch::Sender<Status>,
     input: Mutex<Option<Input>>,
     output: AsyncMutex<Output>,
+    starting: AsyncMutex<()>,
 }
 
 impl Process {
@@ -70,7 +71,14 @@ impl Process {
             status: watch::Sender::new(Status::Created),
             input: Mutex::new(None),
             output: AsyncMutex::default(),
+            starting: AsyncMutex::default(),
         }
+    }
+
+    /// Waits for a start that is under way, and keeps off others while it is held: whether the
+    /// process was started is then certain.
+    pub async fn starting(&self) -> AsyncMutexGuard<'_, ()> {
+        self.starting.lock().await
     }
 
     /// Where it stands now.
@@ -170,6 +178,13 @@ impl Process {
         Ok(())
     }
 
+    /// Closes the streams of a process that was not started: they carry nothing, and whoever reads
+    /// them waits for their end.
+    pub async fn disconnect(&self) {
+        drop(std::mem::take(&mut *self.output.lock().await));
+        self.close_input();
+    }
+
     /// Closes its standard input once the FIFO is read empty.
     pub fn close_stdin(&self) {
         if let Some(input) = &*self.input.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -180,9 +195,17 @@ impl Process {
     /// Waits until all of its output is in the FIFOs, and closes them.
     pub async fn drain(&self) {
         self.output.lock().await.drain().await;
+        self.close_input();
+    }
+
+    fn close_input(&self) {
         self.input
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
     }
 }
+
+#[cfg(test)]
+#[path = "process_test.rs"]
+mod tests;

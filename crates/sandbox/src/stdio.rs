@@ -166,5 +166,25 @@ async fn copy_in(mut from: pipe::Receiver, mut to: OwnedWriteHalf, close: Arc<No
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use std::path::PathBuf;
+
+    /// A new FIFO, and the directory that it is in.
+    pub(crate) fn fifo() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        (dir, path)
+    }
+}
+
+#[cfg(test)]
 #[path = "stdio_test.rs"]
 mod tests;

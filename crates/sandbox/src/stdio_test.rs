@@ -1,22 +1,7 @@
-use std::path::PathBuf;
-
 use tokio::net::UnixStream;
 
+use super::testing::fifo;
 use super::*;
-
-fn fifo() -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("fifo");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::from_raw_mode(0o600),
-        0,
-    )
-    .unwrap();
-    (dir, path)
-}
 
 #[tokio::test]
 async fn all_output_is_in_the_fifo_when_drain_returns() {

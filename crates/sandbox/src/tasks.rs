@@ -136,35 +136,41 @@ impl Sandbox {
         container_id: &str,
         exec_id: &str,
     ) -> Result<u32, EngineError> {
-        let machine = Arc::clone(self.machine()?);
         let process = self.container(container_id)?.process(exec_id)?;
+        let sandbox = Arc::clone(self);
+        let starting = Arc::clone(&process);
+        // As with `create_container`: a process must not run in the guest that does not here.
+        let started = tokio::spawn(async move { sandbox.start_in_guest(&starting).await });
+        started
+            .await
+            .unwrap_or_else(|_| Err(wrong_state(&process, "was not started: its task has ended")))
+    }
+
+    async fn start_in_guest(self: &Arc<Self>, process: &Arc<Process>) -> Result<u32, EngineError> {
+        let machine = Arc::clone(self.machine()?);
+        let _starting = process.starting().await;
         if process.status() != Status::Created {
-            return Err(EngineError::WrongState {
-                what: "process",
-                id: format!("{container_id} {exec_id}").trim_end().to_owned(),
-                state: "has been started already",
-            });
+            return Err(wrong_state(process, "has been started already"));
         }
         let stopwatch = Stopwatch::start();
-        if !exec_id.is_empty() {
+        let is_init = process.exec_id.is_empty();
+        if !is_init {
             process.connect(machine.agent()).await?;
         }
-        let reference = process_ref(&process);
+        let reference = process_ref(process);
         machine
             .agent()
             .rpc()
             .start_process(request(), &reference)
             .await
             .map_err(agent_failed)?;
-        if exec_id.is_empty() {
-            self.timings.record("start", stopwatch);
-        }
         process.set_running();
-        if exec_id.is_empty() {
-            self.meter.tell(Used::Start(container_id.to_owned()));
+        if is_init {
+            self.timings.record("start", stopwatch);
+            self.meter.tell(Used::Start(process.container_id.clone()));
         }
         let pid = machine.pid();
-        tokio::spawn(Arc::clone(self).watch_process(machine, process));
+        tokio::spawn(Arc::clone(self).watch_process(machine, Arc::clone(process)));
         // The guest's process ids mean nothing on the host, where a caller might signal them.
         Ok(pid)
     }
@@ -301,9 +307,11 @@ impl Sandbox {
     ) -> Result<(), EngineError> {
         let machine = self.machine()?;
         let process = self.container(container_id)?.process(exec_id)?;
+        let starting = process.starting().await;
         match process.status() {
             // As runc: a container that was never started ends by SIGKILL or SIGTERM.
             Status::Created => {
+                process.disconnect().await;
                 let exit = Exit {
                     code: 128 + signal,
                     at: SystemTime::now(),
@@ -317,10 +325,10 @@ impl Sandbox {
             Status::Exited(_) => {
                 return Err(EngineError::NotFound {
                     what: "process",
-                    id: format!("{container_id} {exec_id}").trim_end().to_owned(),
+                    id: name(&process),
                 });
             }
-            Status::Running => {}
+            Status::Running => drop(starting),
         }
         let signal = agent::SignalRequest {
             container_id: container_id.to_owned(),
@@ -345,6 +353,7 @@ impl Sandbox {
     pub async fn delete(&self, container_id: &str, exec_id: &str) -> Result<Exit, EngineError> {
         let container = self.container(container_id)?;
         let process = container.process(exec_id)?;
+        let _starting = process.starting().await;
         let exit = match process.status() {
             Status::Exited(exit) => exit,
             Status::Created => Exit {
@@ -352,13 +361,7 @@ impl Sandbox {
                 at: SystemTime::now(),
                 oom_killed: false,
             },
-            Status::Running => {
-                return Err(EngineError::WrongState {
-                    what: "process",
-                    id: format!("{container_id} {exec_id}").trim_end().to_owned(),
-                    state: "is running",
-                });
-            }
+            Status::Running => return Err(wrong_state(&process, "is running")),
         };
         // With the VM gone there is nothing to forget in it.
         if let Some(machine) = self.machine.get().filter(|_| self.exit.borrow().is_none()) {
@@ -472,6 +475,21 @@ impl Sandbox {
             .await
             .map_err(agent_failed)
     }
+}
+
+fn wrong_state(process: &Process, state: &'static str) -> EngineError {
+    EngineError::WrongState {
+        what: "process",
+        id: name(process),
+        state,
+    }
+}
+
+/// A process as a message names it.
+fn name(process: &Process) -> String {
+    format!("{} {}", process.container_id, process.exec_id)
+        .trim_end()
+        .to_owned()
 }
 
 fn process_ref(process: &Process) -> agent::ProcessRef {
